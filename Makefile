@@ -1,0 +1,29 @@
+# `make audit` and `make test` do all the set-up: both share .venv, made when missing.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: audit test lint bench clean
+
+audit: $(READY)  ## Audit the embedded phantom and print where the report is.
+	$(BIN)/rolecall run
+
+test: $(READY)  ## Run all tests.
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## Style, types and the imports between the packages.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## Speed as ratios, one table.
+	$(BIN)/python -m benchmarks
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,45 @@
+"""Audits how text-to-image models portray people.
+
+>>> import audit
+>>> run = audit.run(images=8)            # the embedded phantom; no download, no GPU
+>>> run.shares("gender")                 # a DataFrame: share of each class by probe, with intervals
+>>> run.report()                         # one self-contained HTML file
+
+`audit.open(path)` opens a run of any age; `audit.import_folder(path)` audits images that others made;
+`audit.label`, `audit.analyze` work on a run again. Each error that you can mend is a `UsageError` (or a `SuiteError`,
+`GeneratorError`, `ClassifierError`, `ReferenceDataError`) of one line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audit.errors import UsageError
+    from audit.results import Run
+    from audit.verbs import analyze, import_folder, label, open, run
+
+__all__ = ["Run", "UsageError", "analyze", "import_folder", "label", "open", "run"]
+
+_HOMES = {
+    "Run": "audit.results",
+    "UsageError": "audit.errors",
+    "analyze": "audit.verbs",
+    "import_folder": "audit.verbs",
+    "label": "audit.verbs",
+    "open": "audit.verbs",
+    "run": "audit.verbs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a verb when it is first used, so that `import audit` stays light."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'audit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Instruments that label what a viewer would perceive in an image."""

@@ -1,0 +1,85 @@
+"""What every instrument that labels images promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+UNCLEAR = "unclear"
+NO_PERSON = "no_person"
+SEVERAL_PEOPLE = "several_people"
+NOT_MEASURED = (UNCLEAR, NO_PERSON, SEVERAL_PEOPLE)
+"""Answers that are no class of an attribute: counted in columns of their own, never dropped."""
+
+
+class ClassifierError(Exception):
+    """A classifier cannot be used as asked. The message is one line: what was wrong, what was got, what to do."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One perceived attribute as a classifier asks it."""
+
+    attribute: str
+    classes: tuple[str, ...]
+    """Classes in their fixed order (for an ordered attribute: ascending)."""
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Answers to one question for n images."""
+
+    attribute: str
+    classes: tuple[str, ...]
+    """The k classes of the question, in order."""
+    answer: tuple[str, ...]
+    """n answers: a class, or one of `unclear`, `no_person`, `several_people`."""
+    scores: npt.NDArray[np.float32]
+    """n × k scores of the classes, 0 to 1, NaN where the instrument gives none."""
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """An instrument that says what a viewer would perceive in an image.
+
+    The answer for an image depends on that image and on `fingerprint()` alone.
+    """
+
+    name: str
+    """Short name for tables and folders, such as `clip-vit-l-14-openai` or `faces`."""
+    questions: tuple[Question, ...]
+
+    def fingerprint(self) -> dict[str, object]:
+        """Everything that the labels depend on, JSON-able: model, weight digests, wordings, margins, dtype."""
+        ...
+
+    def card(self) -> dict[str, object]:
+        """What a report says of the instrument, JSON-able: `source`, `construct`, `caveats` (list of sentences),
+        `known_error` (attribute → sentence)."""
+        ...
+
+    def label(self, images: Sequence[Image.Image]) -> list[Labels]:
+        """Label n images: one `Labels` per question, in the order of `questions`."""
+        ...
+
+
+@runtime_checkable
+class EmbeddingClassifier(Classifier, Protocol):
+    """A classifier whose answers are a function of one stored embedding per image."""
+
+    embedding_name: str
+    """Name of the folder of embeddings: equal for all wordings and margins of one image tower."""
+
+    def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float16]:
+        """Embeddings of n images, n × d, as they are stored."""
+        ...
+
+    def label_embeddings(self, embeddings: npt.NDArray[np.float16]) -> list[Labels]:
+        """The labels of n stored embeddings; `label(images)` is `label_embeddings(embed(images))`."""
+        ...

@@ -1,0 +1,252 @@
+"""The command `rolecall`: options in, one call, exit code out.
+
+Exit codes: 0 done or passed, 1 crashed, 2 wrong use, 130 interrupted. Heavy libraries are imported by the verbs, not
+here, so that `rolecall --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
+
+import click
+
+if TYPE_CHECKING:
+    from audit.progress import Progress
+    from audit.results import Run
+
+IMPORT_KEYS = (
+    "out",
+    "classifier",
+    "wordings",
+    "attributes",
+    "margin",
+    "label_dtype",
+    "label_batch_size",
+    "reference",
+    "primary",
+    "draws",
+    "seed",
+    "device",
+    "threads",
+    "image_store",
+)
+LABEL_KEYS = ("wordings", "attributes", "margin", "label_dtype", "label_batch_size", "device")
+
+
+class ConfigCommand(click.Command):
+    """A command with one option for each of some keys of the configuration, made when its options are needed."""
+
+    def __init__(self, *args: Any, keys: Sequence[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._keys = keys
+        self._extended = False
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters, then those of the configuration."""
+        if not self._extended:
+            self.params = [*self.params, *_options(self._keys)]
+            self._extended = True
+        return super().get_params(ctx)
+
+
+def _options(keys: Sequence[str] | None) -> list[click.Parameter]:
+    from audit.config import Config
+
+    options: list[click.Parameter] = []
+    for key, field in Config.model_fields.items():
+        if keys is not None and key not in keys:
+            continue
+        kind: Any = field.annotation
+        if get_origin(kind) is not Literal:
+            kind = next((part for part in get_args(kind) if part is not type(None)), kind)
+        kwargs: dict[str, Any] = {"type": {int: int, float: float}.get(kind, str)}
+        if get_origin(kind) is Literal:
+            kwargs["type"] = click.Choice(get_args(kind))
+        elif kind is bool:
+            kwargs = {"is_flag": True, "default": None}
+        default = field.default
+        shown = f" [default: {default}]" if isinstance(default, (int, str)) and not isinstance(default, bool) else ""
+        name = f"--{key.replace('_', '-')}"
+        options.append(click.Option([name, key], help=f"{field.description}{shown}", **kwargs))
+    return options
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON, for programs."),
+        click.option("--quiet", is_flag=True, help="Say nothing while working."),
+    ):
+        command = option(command)
+    return command
+
+
+def _progress(quiet: bool, as_json: bool) -> Progress:
+    from audit.progress import Progress
+
+    return Progress("json" if as_json else "quiet" if quiet else "auto")
+
+
+def _done(run: Run, as_json: bool) -> None:
+    record = run.record
+    report = run.path / "report.html"
+    if as_json:
+        result = {
+            "run": str(run.path),
+            "complete": run.complete,
+            "samples": record["plan"]["samples"],
+            "report": str(report) if report.is_file() else None,
+        }
+        print(json.dumps(result))
+    elif report.is_file() and run.complete:
+        print(f"Report: {report}")
+    else:
+        print(f"Run: {run.path}")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="rolecall", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Audit how text-to-image models portray people.
+
+    `rolecall run` with no argument audits the embedded phantom model: no download, no GPU.
+    """
+
+
+@cli.command(cls=ConfigCommand)
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--shard", default="1/1", metavar="I/N", help="Make the I-th of N parts; the last one makes the tables.")
+@_common
+def run(config: Path | None, shard: str, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Probes → images → labels → tables → report.html.
+
+    CONFIG is a YAML file with the keys below; options win over it. A run that was interrupted continues when the same
+    command is given again.
+    """
+    import audit
+
+    _done(audit.run(config, shard=_shard(shard), progress=_progress(quiet, as_json), **options), as_json)
+
+
+@cli.command("import", cls=ConfigCommand, keys=IMPORT_KEYS)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--table", type=click.Path(path_type=Path), help="A CSV that says which image has which prompt.")
+@click.option("--file-column", help="Column of the CSV with the file names.")
+@click.option("--prompt-column", help="Column of the CSV with the prompt or subject.")
+@click.option("--folders", metavar="LEVELS", help='What the folders\' names say, such as "subject/condition".')
+@click.option("--suite", help="A suite whose subjects take over their rows of references.")
+@click.option("--name", help="What the model is called in tables and report; by default the folder's name.")
+@_common
+def import_(folder: Path, quiet: bool, as_json: bool, **options: Any) -> None:
+    """The same for images that others made.
+
+    Prompts come from a CSV or from the names of the folders. The originals are never changed.
+    """
+    import audit
+
+    _done(audit.import_folder(folder, progress=_progress(quiet, as_json), **_set(options)), as_json)
+
+
+@cli.command(cls=ConfigCommand, keys=LABEL_KEYS)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--classifier", help="Another classifier; by default the run's own, with what is changed below.")
+@click.option("--name", help="What the new labels are called.")
+@_common
+def label(run: Path, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Label RUN again with other classifiers, attributes or wordings.
+
+    Other wordings, classes or margins work from the stored embeddings; another classifier reads the stored images.
+    """
+    import audit
+
+    _done(audit.label(run, progress=_progress(quiet, as_json), **_set(options)), as_json)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--reference", help="References to compare with: names or paths, with commas.")
+@_common
+def analyze(run: Path, reference: str | None, quiet: bool, as_json: bool) -> None:
+    """Make the tables of RUN again, with the same references or others."""
+    import audit
+
+    names = [name.strip() for name in reference.split(",")] if reference else None
+    _done(audit.analyze(run, reference=names, progress=_progress(quiet, as_json)), as_json)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write it; by default report.html in RUN.")
+@click.option("--no-images", is_flag=True, help="Leave the images out.")
+@click.option("--blur", is_flag=True, help="Blur the images before they are embedded.")
+@click.option("--lang", type=click.Choice(["en", "de"]), default="en", help="Language of the report. [default: en]")
+def report(run: Path, out: Path | None, no_images: bool, blur: bool, lang: str) -> None:
+    """Write the report of RUN again."""
+    import audit
+
+    path = audit.open(run).report(out, images=not no_images, blur=blur, lang=lang)
+    print(f"Report: {path}")
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--check", is_flag=True, help="Say what is doubtful in the suite.")
+def suites(name: str | None, check: bool) -> None:
+    """List the suites, or show and check the suite NAME (or the suite in a file)."""
+    from audit.listing import list_suites, show_suite
+
+    for line in show_suite(name, check=check) if name else list_suites():
+        print(line)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        part, parts = (int(number) for number in text.split("/"))
+    except ValueError:
+        part, parts = 0, 0
+    if not 1 <= part <= parts:
+        raise click.UsageError(f"--shard must be I/N with 1 ≤ I ≤ N, such as 1/4 (got {text!r}).")
+    return part, parts
+
+
+def _set(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _mendable(error: BaseException) -> bool:
+    """True if the error is one that the user can mend: its message is one line and needs no traceback."""
+    return any(kind.__name__ in _KINDS and kind.__module__.split(".")[0] in _OURS for kind in type(error).__mro__)
+
+
+_OURS = ("audit", "probes", "reports")
+_KINDS = ("UsageError", "SuiteError", "WorldError", "GeneratorError", "ClassifierError", "ReferenceDataError")
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"rolecall: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and leave with its exit code."""
+    try:
+        cli.main(list(arguments) if arguments is not None else None, prog_name="rolecall", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        raise SystemExit(leave.exit_code) from None
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted. What was made is kept; run the same command again to continue.", 130)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except OSError as error:
+        from errno import EDQUOT, EFBIG, ENOSPC
+
+        if error.errno not in (ENOSPC, EDQUOT, EFBIG):
+            raise
+        _fail(f"the disk is full: {error.filename or 'a file'} could not be written. Free some room and try again.", 2)
+    except Exception as error:
+        if not _mendable(error):
+            raise
+        _fail(str(error), 2)

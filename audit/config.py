@@ -1,0 +1,240 @@
+"""The configuration of a run: one flat mapping, the same keys in YAML, on the command line and in Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from audit.errors import UsageError, nearest
+
+PHANTOMS = ("phantom", "phantom-drawn")
+DEFAULT_CLASSIFIER = "ViT-L-14/openai"
+"""The CLIP whose error rates on FairFace are published."""
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Several names: a list, or one string with commas."""
+
+
+class Primary(BaseModel):
+    """The one statement that the run is made for, declared before the first image; all others are exploratory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    attribute: str | None = None
+    """The perceived attribute; by default the first one asked."""
+    reference: str | None = None
+    """The reference compared with; by default the first one named."""
+    claim: Literal["list", "population"] = "list"
+    """`list`: about these probes; `population`: about probes like these."""
+
+
+def _declared(value: object) -> object:
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(",")]
+        return dict(zip(("attribute", "reference", "claim"), parts, strict=False))
+    return value
+
+
+class Config(BaseModel):
+    """What a run is made of. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    model: str = "phantom"
+    """A generator: `phantom`, `phantom-drawn`, a hub id, a folder, a single file, `python:module:function`."""
+    suite: str | None = None
+    """A suite's name, or the path of a YAML file, `prompts.txt` or `prompts.csv`."""
+    images: int = Field(default=40, ge=2)
+    """Images per probe, at least 2."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the run; the seed of every image follows from it."""
+    out: str | None = None
+    """The run directory; by default runs/MODEL-SUITE."""
+    languages: Names | None = None
+    """Only the probes in these languages."""
+    templates: Names | None = None
+    """Only the probes of these templates."""
+    subjects: Names | None = None
+    """Only the probes of these subjects."""
+
+    classifier: Names | None = None
+    """Instruments that label the images: `phantom`, `faces`, `MODEL/CHECKPOINT` of open_clip, `local-dir:PATH`."""
+    wordings: str | None = None
+    """The attribute set of zero-shot classifiers: a name or the path of a YAML file."""
+    attributes: Names | None = None
+    """Perceived attributes to label; by default all of the attribute set."""
+    margin: float | None = Field(default=None, ge=0, le=1)
+    """Smallest lead of the best class over the second; below it the answer is `unclear`."""
+    label_dtype: Literal["fp32", "bf16"] = "fp32"
+    """Weights of the classifier's image tower."""
+    label_batch_size: int | None = Field(default=None, ge=1)
+    """Images labelled at once."""
+
+    reference: Names | None = None
+    """References: `uniform`, `us-labour-2022`, `phantom-world` or the path of a CSV."""
+    primary: Annotated[Primary, BeforeValidator(_declared)] = Primary()
+    """What is declared beforehand: ATTRIBUTE, or ATTRIBUTE,REFERENCE, or ATTRIBUTE,REFERENCE,CLAIM."""
+    draws: int = Field(default=10_000, ge=200)
+    """Monte-Carlo draws of tests without a closed form."""
+
+    revision: str | None = None
+    """Revision of the model on its hub."""
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the model."""
+    device: str = "cpu"
+    """`cpu`, `cuda`, `cuda:1` …"""
+    threads: int | None = Field(default=None, ge=1)
+    """Threads per worker; images depend on it in the last bit."""
+    scheduler: str | None = None
+    """Class name of a diffusers scheduler."""
+    steps: int | None = Field(default=None, ge=1)
+    """Denoising steps."""
+    guidance: float | None = Field(default=None, ge=0)
+    """Guidance scale."""
+    width: int | None = Field(default=None, ge=8)
+    """Width of an image in pixels."""
+    height: int | None = Field(default=None, ge=8)
+    """Height of an image in pixels."""
+    negative_prompt: str | None = None
+    """What the images shall not show."""
+    lora: Names = ()
+    """LoRA weights, `PATH` or `PATH:WEIGHT`."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Images made at once; images depend on it in the last bit."""
+    pipeline_config: str | None = None
+    """Folder with the configuration of a single-file model."""
+    allow_pickle: bool = False
+    """Load weights that are not safetensors; such files can run code when loaded."""
+    image_store: Literal["files", "tar"] = "files"
+    """One file an image, or tar archives with byte offsets."""
+
+    @property
+    def phantom(self) -> bool:
+        """True if the model is one of the embedded phantoms."""
+        return self.model in PHANTOMS
+
+    def generator_options(self) -> dict[str, Any]:
+        """The keys that a generator takes, as keyword arguments."""
+        return {
+            "revision": self.revision,
+            "dtype": self.dtype,
+            "device": self.device,
+            "scheduler": self.scheduler,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "width": self.width,
+            "height": self.height,
+            "negative_prompt": self.negative_prompt,
+            "lora": self.lora,
+            "batch_size": self.batch_size,
+            "config": self.pipeline_config,
+            "allow_pickle": self.allow_pickle,
+            "threads": self.threads,
+        }
+
+    def classifier_options(self) -> dict[str, Any]:
+        """The keys that a classifier takes, as keyword arguments."""
+        return {
+            "wordings": self.wordings,
+            "attributes": self.attributes,
+            "margin": self.margin,
+            "device": self.device,
+            "dtype": self.label_dtype,
+            "batch_size": self.label_batch_size,
+        }
+
+
+def slug(text: str) -> str:
+    """`text` as a folder name: lower case letters, digits, dots and dashes."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "run"
+
+
+def resolve(config: Config) -> Config:
+    """The configuration with every default that depends on other keys filled in."""
+    changes: dict[str, Any] = {}
+    suite = config.suite or ("phantom" if config.phantom else "occupations")
+    changes["suite"] = suite
+    changes["classifier"] = config.classifier or (("phantom",) if config.phantom else (DEFAULT_CLASSIFIER,))
+    changes["wordings"] = config.wordings or ("phantom" if changes["classifier"] == ("phantom",) else "default")
+    if config.reference is None:
+        occupations = suite in ("occupations", "identities")
+        changes["reference"] = (
+            ("phantom-world",) if config.phantom else ("us-labour-2022", "uniform") if occupations else ("uniform",)
+        )
+    if config.out is None:
+        model = Path(config.model).stem if Path(config.model).suffix else config.model.rstrip("/").split("/")[-1]
+        changes["out"] = str(Path("runs") / f"{slug(model)}-{slug(Path(suite).stem)}")
+    return config.model_copy(update=changes)
+
+
+def read_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a YAML file (or none) with `overrides` on top; keys whose value is None are not set.
+
+    Raises:
+        UsageError: if the file cannot be read, is no mapping, or a key or value is not known.
+    """
+    given: dict[str, Any] = {}
+    origin = "the options"
+    if path is not None:
+        origin = str(path)
+        given = read_mapping(path)
+    given.update({key: value for key, value in (overrides or {}).items() if value is not None and value != ()})
+    try:
+        return Config(**given)
+    except ValidationError as error:
+        raise UsageError(explain(error, Config, origin)) from None
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        UsageError: if there is no such file, or it is not YAML, or not a mapping with text keys.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"{path} cannot be read: {reason}. Give the path of a YAML file.") from None
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where is not None else ""
+        raise UsageError(f"{path} is not YAML: {getattr(error, 'problem', 'it cannot be parsed')}{line}.") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UsageError(
+            f"{path} must hold a mapping of keys to values, such as 'model: phantom' (got a {type(value).__name__})."
+        )
+    return value
+
+
+def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
+    """The first fault that pydantic found, as one line."""
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known: set[str] = set(model.model_fields)
+        if len(fault["loc"]) > 1:
+            known = set(Primary.model_fields)
+        return f"unknown key {where!r} in {origin}. {nearest(str(fault['loc'][-1]), known)}"
+    if where == "images":
+        return (
+            "images must be a whole number of at least 2 per probe, since a gap cannot be estimated from one "
+            f"(got {fault['input']!r}). Ask for --images 2 or more."
+        )
+    return f"{where} in {origin}: {fault['msg'].lower()} (got {fault['input']!r})."

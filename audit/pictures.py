@@ -1,0 +1,130 @@
+"""Images as bytes: encoding, decoding, and the two ways of keeping them (one file each, or tar archives)."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from audit.parts import cannot_write, write_atomically
+
+TAR_BYTES = 1 << 30
+"""A tar archive that has grown to this size is closed and the next one begun."""
+
+
+def encode(image: Image.Image) -> bytes:
+    """The image as lossless WebP. Its pixels come back bit for bit."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
+    return buffer.getvalue()
+
+
+def decode(data: bytes) -> Image.Image:
+    """8-bit RGB pixels of an image file, upright (its EXIF orientation applied), transparency on white.
+
+    Raises:
+        OSError: if the bytes are no whole image that Pillow can read.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+            ground = Image.new("RGBA", upright.size, "white")
+            upright = Image.alpha_composite(ground, upright)
+        return upright.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an image lies: a file of the run directory, and the bytes in it (`length` 0: the whole file)."""
+
+    file: str
+    offset: int = 0
+    length: int = 0
+
+
+class FileStore:
+    """One file an image: images/PROBE/INDEX.SUFFIX."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, probe_id: str, index: int, suffix: str, data: bytes) -> Place:
+        """Store one image."""
+        file = f"images/{probe_id}/{index:06d}{suffix}"
+        write_atomically(self._root / file, lambda handle: handle.write(data))
+        return Place(file)
+
+    def sync(self) -> None:
+        """Nothing is pending: every file is synced as it is written."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TarStore:
+    """Tar archives, named after the first batch in each; an archive is never opened again by a later process."""
+
+    def __init__(self, root: Path, batch: int) -> None:
+        self._root = root
+        self._file: io.BufferedWriter | None = None
+        self._name = ""
+        self.batch = batch
+
+    def put(self, probe_id: str, index: int, suffix: str, data: bytes) -> Place:
+        """Append one image; its bytes are `length` bytes from `offset`."""
+        try:
+            archive = self._archive()
+            member = tarfile.TarInfo(f"{probe_id}/{index:06d}{suffix}")
+            member.size = len(data)
+            archive.write(member.tobuf(tarfile.PAX_FORMAT))
+            offset = archive.tell()
+            archive.write(data)
+            archive.write(b"\0" * (-len(data) % tarfile.BLOCKSIZE))
+        except OSError as error:
+            raise cannot_write(self._root / self._name, error) from error
+        return Place(self._name, offset, len(data))
+
+    def sync(self) -> None:
+        """Make everything appended so far durable, and end the archive with its two empty blocks.
+
+        The next image overwrites these blocks.
+        """
+        if self._file is None:
+            return
+        try:
+            end = self._file.tell()
+            self._file.write(b"\0" * (2 * tarfile.BLOCKSIZE))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.seek(end)
+        except OSError as error:
+            raise cannot_write(self._root / self._name, error) from error
+
+    def close(self) -> None:
+        """End the archive."""
+        if self._file is not None:
+            self.sync()
+            self._file.close()
+            self._file = None
+
+    def _archive(self) -> io.BufferedWriter:
+        if self._file is not None and self._file.tell() > TAR_BYTES:
+            self.close()
+        if self._file is None:
+            self._name = f"images/{self.batch:07d}.tar"
+            path = self._root / self._name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("wb")
+        return self._file
+
+
+def load(root: Path, place: Place) -> bytes:
+    """The bytes of a stored image."""
+    with (root / place.file).open("rb") as file:
+        file.seek(place.offset)
+        return file.read(place.length) if place.length else file.read()

@@ -1,0 +1,112 @@
+"""What run.json says of a run, and what is settled before the first image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audit.config import Config, Primary
+from audit.errors import UsageError, nearest
+from audit.provenance import environment, version
+from audit.store import SCHEMA, Store, now
+
+if TYPE_CHECKING:
+    from audit.classifiers.base import Classifier
+    from probes.suite import Suite
+
+
+def new_record(given: Config, settings: Config, suite: Suite, classifiers: Sequence[Classifier]) -> dict[str, Any]:
+    """The content of run.json before the first image, without `model` and `plan`."""
+    entries = {each.name: classifier_entry(each) for each in classifiers}
+    return {
+        "rolecall": version(),
+        "created": now(),
+        "finished": None,
+        "config": {
+            "given": given.model_dump(mode="json", exclude_unset=True),
+            "resolved": settings.model_dump(mode="json"),
+        },
+        "suite": {
+            "name": suite.name,
+            "version": suite.version,
+            "digest": suite.digest(),
+            "card": dataclasses.asdict(suite.card),
+            "probes": len(suite.probes),
+            "languages": sorted({probe.language for probe in suite.probes}),
+        },
+        "classifiers": entries,
+        "primary": settings.primary.model_dump(),
+        "references": [],
+        "reference_cards": {},
+        "device": settings.device,
+        "dtype": settings.dtype,
+        "threads": settings.threads,
+        **environment(),
+        "files": {},
+        "identity": {
+            "schema": SCHEMA,
+            "suite": {"name": suite.name, "digest": suite.digest()},
+            "image_store": settings.image_store,
+            "threads": settings.threads,
+            "classifiers": {name: entry["fingerprint"] for name, entry in entries.items()},
+        },
+    }
+
+
+def classifier_entry(classifier: Classifier) -> dict[str, Any]:
+    """What run.json says of one classifier."""
+    return {
+        "fingerprint": classifier.fingerprint(),
+        "questions": [dataclasses.asdict(question) for question in classifier.questions],
+        "card": classifier.card(),
+    }
+
+
+def declared(settings: Config, classifiers: Sequence[Classifier]) -> Primary:
+    """What is declared beforehand, with its defaults.
+
+    Raises:
+        UsageError: if the attribute is not labelled or the reference not compared with.
+    """
+    asked = [question.attribute for classifier in classifiers for question in classifier.questions]
+    attribute = settings.primary.attribute or asked[0]
+    if attribute not in asked:
+        raise UsageError(f"the primary attribute {attribute!r} is not labelled. {nearest(attribute, asked)}")
+    names = settings.reference or ()
+    reference = settings.primary.reference or names[0]
+    if reference not in names:
+        raise UsageError(f"the primary reference {reference!r} is not compared with. {nearest(reference, names)}")
+    return Primary(attribute=attribute, reference=reference, claim=settings.primary.claim)
+
+
+def check_references(settings: Config) -> None:
+    """Refuse references that do not exist, and any but its own for the phantom."""
+    from audit.reference import load_reference
+
+    for name in settings.reference or ():
+        load_reference(name)
+    if settings.phantom and set(settings.reference or ()) != {"phantom-world"}:
+        names = ", ".join(settings.reference or ())
+        raise UsageError(
+            f"the phantom is compared with its own world only, since its figures say nothing about people "
+            f"(got {names}). "
+            "Leave --reference out."
+        )
+
+
+def settle_threads(settings: Config, out: Path) -> int:
+    """Threads per worker: as asked, or as the run in `out` was begun with, or one per core at hand.
+
+    Images depend on them in the last bit, so a run keeps the number it was begun with.
+    """
+    import torch
+
+    threads = settings.threads
+    if threads is None and (out / "run.json").is_file():
+        threads = Store.open(out).record().get("threads")
+    threads = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    return threads

@@ -1,0 +1,163 @@
+"""Plan → images → labels: resumable, on one worker or many.
+
+A batch is made, its images are stored and labelled from memory, and its row of samples is written last. A kill at any
+moment loses the batch in flight and nothing else; running again continues with the batches that have no samples yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from audit.classifiers.base import Classifier, EmbeddingClassifier, Labels
+from audit.errors import UsageError
+from audit.pictures import decode, load
+from audit.progress import Progress
+from audit.sources import Made, Source
+from audit.store import KEYS, Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL import Image
+
+    from audit.parts import Part
+
+
+def make(
+    store: Store,
+    source: Source,
+    classifiers: Sequence[Classifier],
+    *,
+    image_store: str = "files",
+    shard: tuple[int, int] = (1, 1),
+    order: Iterable[int] | None = None,
+    progress: Progress,
+) -> bool:
+    """Make the batches of one shard that are not made yet, and label their images.
+
+    `order` gives the numbers of the batches in another order. Returns True if the whole run (all shards) is complete.
+    """
+    part, parts = shard
+    with store.lock(f"shard-{part}-of-{parts}", wait=False):
+        done = store.samples.batches()
+        numbers = list(order) if order is not None else list(range(part - 1, len(source), parts))
+        todo = [number for number in numbers if number not in done]
+        finished = sum(source.size(number) for number in numbers if number in done)
+        total = finished + sum(source.size(number) for number in todo)
+        images = None
+        try:
+            with progress.task(source.title, total, finished) as task:
+                for number in todo:
+                    if images is None:
+                        images = store.image_store(image_store, number)
+                    _make_batch(store, source.make(number), number, classifiers, images)
+                    task.advance(source.size(number))
+        finally:
+            if images is not None:
+                images.close()
+    return len(store.samples.batches()) == len(source)
+
+
+def _make_batch(
+    store: Store, made: Sequence[Made], number: int, classifiers: Sequence[Classifier], images: Any
+) -> None:
+    images.batch = number
+    rows = [_row(number, item, images) for item in made]
+    images.sync()
+    shown = [(row, item.image) for row, item in zip(rows, made, strict=True) if item.image is not None]
+    present = [row for row, _ in shown]
+    pictures = [image for _, image in shown]
+    for classifier in classifiers:
+        labels = _label(store, classifier, number, pictures)
+        store.write_labels(classifier.name, number, number, _keys(present), labels)
+    store.write_samples(number, rows)
+
+
+def _row(number: int, item: Made, images: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "batch": number,
+        "sample_id": item.sample_id,
+        "probe_id": item.probe_id,
+        "index": item.index,
+        "seed": item.seed,
+        "outcome": item.outcome,
+        "reason": item.reason,
+        "file": "",
+        "offset": 0,
+        "length": 0,
+        "sha256": "",
+        "width": 0,
+        "height": 0,
+        "details": json.dumps(item.details, ensure_ascii=False, sort_keys=True) if item.details else "",
+    }
+    if item.image is not None:
+        place = images.put(item.probe_id, item.index, item.suffix, item.data)
+        row.update(file=place.file, offset=place.offset, length=place.length)
+        row.update(sha256=hashlib.sha256(item.data).hexdigest(), width=item.image.width, height=item.image.height)
+    return row
+
+
+def _label(store: Store, classifier: Classifier, number: int, images: Sequence[Image.Image]) -> list[Labels]:
+    if isinstance(classifier, EmbeddingClassifier):
+        embeddings = classifier.embed(images)
+        store.write_embeddings(classifier.embedding_name, number, embeddings)
+        return classifier.label_embeddings(embeddings)
+    return classifier.label(images)
+
+
+def label(store: Store, classifier: Classifier, *, progress: Progress) -> None:
+    """Label the stored images of a run with one more classifier.
+
+    From the stored embeddings if the classifier works on embeddings that are there (then neither images nor the image
+    tower are needed), else from the stored images.
+
+    Raises:
+        UsageError: if images are needed and no longer there.
+    """
+    with store.lock(f"label-{classifier.name}", wait=False):
+        done = store.labels(classifier.name).batches()
+        todo = [part for part in store.samples.present() if not set(range(part.first, part.last + 1)) <= done]
+        total = sum(part.last - part.first + 1 for part in todo)
+        with progress.task(f"Labelling with {classifier.name} (batches)", total) as task:
+            for part in todo:
+                rows = store.images_of(part)
+                if not _label_from_embeddings(store, classifier, part, rows):
+                    for number in range(part.first, part.last + 1):
+                        if number not in done:
+                            _label_from_images(store, classifier, number, rows)
+                task.advance(part.last - part.first + 1)
+
+
+def _label_from_embeddings(store: Store, classifier: Classifier, part: Part, rows: pa.Table) -> bool:
+    if not isinstance(classifier, EmbeddingClassifier):
+        return False
+    embeddings = store.embeddings_of(classifier.embedding_name, part.first, part.last)
+    if embeddings is None or len(embeddings) != rows.num_rows:
+        return False
+    labels = classifier.label_embeddings(embeddings)
+    keys = {name: rows[name].combine_chunks() for name in KEYS}
+    store.write_labels(classifier.name, part.first, part.last, keys, labels)
+    return True
+
+
+def _label_from_images(store: Store, classifier: Classifier, number: int, rows: pa.Table) -> None:
+    batch = [row for row in rows.to_pylist() if row["batch"] == number]
+    labels = _label(store, classifier, number, [_stored(store, row) for row in batch])
+    store.write_labels(classifier.name, number, number, _keys(batch), labels)
+
+
+def _keys(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in KEYS}
+
+
+def _stored(store: Store, row: dict[str, Any]) -> Image.Image:
+    place = store.place(row)
+    try:
+        return decode(load(store.root, place))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError(
+            f"{store.root / place.file} is needed for this classifier and cannot be read: {error}. "
+            "Restore the image, or label from embeddings with another --wordings."
+        ) from None

@@ -1,0 +1,133 @@
+"""Where the images of a run come from: made by a generator, or imported from a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PIL import Image
+
+from audit.pictures import decode, encode
+from probes.generators.base import Generator, Outcome, Request
+from probes.plan import Plan, digest_of
+
+if TYPE_CHECKING:
+    from probes.importers.folder import Import, ImportedImage
+
+
+@dataclass(frozen=True)
+class Made:
+    """One sample with its outcome, and the bytes and pixels of its image if there is one."""
+
+    sample_id: str
+    probe_id: str
+    index: int
+    seed: int
+    outcome: Outcome
+    reason: str = ""
+    data: bytes = b""
+    suffix: str = ".webp"
+    image: Image.Image | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Samples cut into numbered batches; any batch can be made alone, and is then the same."""
+
+    title: str
+    """What is being done, for the progress bar."""
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        ...
+
+    def size(self, number: int) -> int:
+        """Number of samples in batch `number`."""
+        ...
+
+    def make(self, number: int) -> list[Made]:
+        """The samples of batch `number`."""
+        ...
+
+
+class GeneratedSource:
+    """Images made by a generator according to a plan."""
+
+    def __init__(self, plan: Plan, generator: Generator) -> None:
+        self.plan = plan
+        self.generator = generator
+        self.title = f"Asking {generator.name} and labelling"
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def size(self, number: int) -> int:
+        """Number of samples in batch `number`."""
+        return min(self.plan.batch_size, self.plan.samples - number * self.plan.batch_size)
+
+    def make(self, number: int) -> list[Made]:
+        """The samples of batch `number`; a short last batch is padded with copies, which are thrown away."""
+        samples = self.plan.batch(number).samples
+        requests = [Request(sample.prompt, sample.seed) for sample in samples]
+        if self.generator.fixed_batches:
+            requests += [requests[-1]] * (self.plan.batch_size - len(requests))
+        results = self.generator.generate(requests)[: len(samples)]
+        made = []
+        for sample, result in zip(samples, results, strict=True):
+            row = Made(
+                sample.sample_id,
+                sample.probe_id,
+                sample.index,
+                sample.seed,
+                result.outcome,
+                result.reason,
+                details=dict(result.details),
+            )
+            if result.image is not None and result.outcome == "ok":
+                image = result.image.convert("RGB")
+                row = dataclasses.replace(row, data=encode(image), image=image)
+            made.append(row)
+        return made
+
+
+class ImportedSource:
+    """Images that others made. Their bytes are kept as they are."""
+
+    batch_size = 16
+
+    def __init__(self, imported: Import) -> None:
+        self.images: Sequence[ImportedImage] = tuple(imported.images)
+        self.title = "Reading and labelling"
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.batch_size)
+
+    def size(self, number: int) -> int:
+        """Number of samples in batch `number`."""
+        return len(self._batch(number))
+
+    def make(self, number: int) -> list[Made]:
+        """The samples of batch `number`; a file that is no whole image is `failed`, with the reason."""
+        return list(self._read(number))
+
+    def _batch(self, number: int) -> Sequence[ImportedImage]:
+        return self.images[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def _read(self, number: int) -> Iterator[Made]:
+        for item in self._batch(number):
+            path = Path(item.path)
+            details = dict(item.details)
+            sample_id = digest_of({"imported": path.name, "probe": item.probe_id, "index": item.index})
+            row = Made(sample_id, item.probe_id, item.index, 0, "failed", item.reason, details=details)
+            if not item.reason:
+                try:
+                    data = path.read_bytes()
+                    row = dataclasses.replace(
+                        row, outcome="ok", data=data, suffix=path.suffix.lower(), image=decode(data)
+                    )
+                except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                    row = dataclasses.replace(row, reason=f"the image cannot be read: {error}".splitlines()[0])
+            yield row

@@ -1,0 +1,310 @@
+"""The verbs of Rolecall in Python; the command line is a thin layer above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audit.config import Config, read_config, resolve, slug
+from audit.errors import UsageError
+from audit.progress import Progress
+from audit.provenance import packages
+from audit.record import check_references, classifier_entry, declared, new_record, settle_threads
+from audit.store import Store, now
+
+if TYPE_CHECKING:
+    from audit.classifiers.base import Classifier
+    from audit.results import Run
+    from audit.sources import Source
+
+
+def run(
+    config: str | Path | Config | None = None,
+    *,
+    shard: tuple[int, int] = (1, 1),
+    order: Iterable[int] | None = None,
+    progress: Progress | None = None,
+    report: bool = True,
+    **options: Any,
+) -> Run:
+    """Ask a model for images, label them, make the tables and the report.
+
+    With no argument the embedded phantom is audited. `config` is a YAML file or a `Config`; `options` are the same
+    keys and win over it. A run that was interrupted continues. `shard=(i, n)` makes the i-th of n parts; the last part
+    to finish makes the tables. `order` gives the batches in another order (the images are the same).
+
+    Raises:
+        UsageError: for anything that the caller can mend, in one line.
+    """
+    from audit.classifiers.registry import load_classifier
+    from audit.sources import GeneratedSource
+    from probes.generators.registry import load_generator
+    from probes.plan import Plan
+    from probes.suite import load_suite
+
+    progress = progress or Progress()
+    given = config if isinstance(config, Config) else read_config(Path(config) if config else None, options)
+    if isinstance(config, Config) and options:
+        given = Config(**{**config.model_dump(), **options})
+    settings = resolve(given)
+    suite = load_suite(str(settings.suite)).select(
+        languages=settings.languages, templates=settings.templates, subjects=settings.subjects
+    )
+    out = Path(str(settings.out))
+    check_references(settings)
+    threads = settle_threads(settings, out)
+    progress.say(f"Loading {settings.model} and {', '.join(settings.classifier or ())}.")
+    generator = load_generator(settings.model, **{**settings.generator_options(), "threads": threads})
+    classifiers = [load_classifier(name, **settings.classifier_options()) for name in settings.classifier or ()]
+    plan = Plan(suite.probes, settings.images, settings.seed, generator.batch_size, generator.fingerprint())
+    primary = declared(settings, classifiers)
+    settings = settings.model_copy(update={"primary": primary, "threads": threads})
+    record = {
+        **new_record(given, settings, suite, classifiers),
+        "model": {"name": generator.name, "fingerprint": generator.fingerprint()},
+        "plan": {
+            "images": plan.images,
+            "seed": plan.seed,
+            "batch_size": plan.batch_size,
+            "batches": len(plan),
+            "samples": plan.samples,
+        },
+    }
+    record["identity"]["model"] = generator.fingerprint()
+    record["identity"]["plan"] = record["plan"]
+    planned = {probe.probe_id: plan.images for probe in suite.probes}
+    store = Store.create(out, record, suite.probes, planned)
+    return _carry_out(store, GeneratedSource(plan, generator), classifiers, settings, shard, order, progress, report)
+
+
+def import_folder(
+    folder: str | Path,
+    *,
+    suite: str | None = None,
+    table: str | Path | None = None,
+    file_column: str | None = None,
+    prompt_column: str | None = None,
+    folders: str | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+    report: bool = True,
+    **options: Any,
+) -> Run:
+    """Audit images that others made: the same tables and report as for a run.
+
+    The originals are read, never changed; their bytes are copied into the run directory. The prompt of an image comes
+    from a column of a CSV (`table`, `file_column`, `prompt_column`) or from the names of the folders it lies in
+    (`folders`, such as "subject/condition"). With `suite`, subjects that the suite knows take over its rows of
+    references. `options` are keys of the configuration that concern labels, references and the run directory.
+
+    Raises:
+        UsageError: for anything that the caller can mend, in one line.
+    """
+    from probes.importers.folder import read_folder
+
+    from audit.classifiers.registry import load_classifier
+    from audit.sources import ImportedSource
+    from probes.plan import digest_of
+    from probes.suite import Suite, SuiteCard, load_suite
+
+    progress = progress or Progress()
+    source = Path(folder)
+    label = name or source.resolve().name
+    options = {"model": label, "suite": "imported", "classifier": ("faces",), "threads": None, **options}
+    options.setdefault("out", str(Path("runs") / f"{slug(label)}-imported"))
+    given = read_config(None, options)
+    settings = resolve(given)
+    known = load_suite(suite) if suite else None
+    imported = read_folder(
+        source,
+        table=Path(table) if table else None,
+        file_column=file_column,
+        prompt_column=prompt_column,
+        folders=folders,
+        suite=known,
+    )
+    if known is not None and given.reference is None and any(probe.keys for probe in imported.probes):
+        names = sorted({key for probe in imported.probes for key in probe.keys})
+        settings = settings.model_copy(update={"reference": (*names, "uniform")})
+    check_references(settings)
+    if imported.unmatched:
+        progress.say(f"{len(imported.unmatched)} files were left out, the first: {imported.unmatched[0]}")
+    threads = settle_threads(settings, Path(str(settings.out)))
+    classifiers = [load_classifier(each, **settings.classifier_options()) for each in settings.classifier or ()]
+    settings = settings.model_copy(update={"primary": declared(settings, classifiers), "threads": threads})
+    card = SuiteCard(
+        title=f"Images imported from the folder {label}",
+        source="Images made by others; prompts as the importer found them.",
+        construct="What viewers would perceive in these images.",
+        caveats=("Nothing is known here of how these images were chosen before they were imported.",),
+    )
+    probes = tuple(imported.probes)
+    made = Suite("imported", "1", card, probes)
+    planned = {probe.probe_id: 0 for probe in probes}
+    for image in imported.images:
+        planned[image.probe_id] += 1
+    images = ImportedSource(imported)
+    files = [[image.probe_id, image.index, Path(image.path).name, image.reason] for image in images.images]
+    plan = {
+        "images": max(planned.values()),
+        "seed": None,
+        "batch_size": images.batch_size,
+        "batches": len(images),
+        "samples": len(files),
+    }
+    fingerprint = {"imported": label, "files": digest_of(files)}
+    record = {
+        **new_record(given, settings, made, classifiers),
+        "model": {"name": label, "fingerprint": fingerprint},
+        "plan": plan,
+        "left_out": [str(path) for path in imported.unmatched],
+    }
+    record["identity"]["model"] = fingerprint
+    store = Store.create(Path(str(settings.out)), record, probes, planned)
+    return _carry_out(store, images, classifiers, settings, (1, 1), None, progress, report)
+
+
+def open(path: str | Path) -> Run:
+    """Open a run directory, made by this version or an older one.
+
+    Raises:
+        UsageError: if there is no run at `path`, or a newer Rolecall wrote it.
+    """
+    from audit.results import Run
+
+    return Run(Store.open(Path(path)))
+
+
+def label(
+    path: str | Path,
+    *,
+    classifier: str | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+    report: bool = True,
+    **options: Any,
+) -> Run:
+    """Label a run again: with another classifier, other wordings, classes or margins.
+
+    Other wordings, classes or margins work from the stored embeddings and load the text tower only; another classifier
+    reads the stored images. The labels stand beside the earlier ones under `name`, which by default follows from the
+    classifier and what was changed.
+
+    Raises:
+        UsageError: for anything that the caller can mend, in one line.
+    """
+    from audit.classifiers.registry import load_classifier
+
+    progress = progress or Progress()
+    store = Store.open(Path(path))
+    record = store.record()
+    settings = Config(**record["config"]["resolved"])
+    chosen = classifier or (settings.classifier or ("",))[0]
+    changed = read_config(None, {key: value for key, value in options.items() if value is not None})
+    keys = {key: getattr(changed, key) for key in changed.model_fields_set}
+    base = {**settings.classifier_options(), "wordings": None} if classifier else settings.classifier_options()
+    given = {"label_dtype": "dtype", "label_batch_size": "batch_size"}
+    base.update({given.get(key, key): value for key, value in keys.items()})
+    instrument = load_classifier(chosen, **base)
+    fingerprint = instrument.fingerprint()
+    same = [known for known, entry in record["classifiers"].items() if entry["fingerprint"] == fingerprint]
+    title = name or (same[0] if same else _free_name(instrument.name, base, record["classifiers"]))
+    if title in record["classifiers"] and record["classifiers"][title]["fingerprint"] != fingerprint:
+        raise UsageError(
+            f"{store.root} already has labels named {title!r} from another instrument. Give another --name."
+        )
+    instrument.name = title
+    entry = {title: classifier_entry(instrument)}
+    store.update(classifiers={**record["classifiers"], **entry})
+    from audit.runner import label as label_run
+
+    label_run(store, instrument, progress=progress)
+    return analyze(path, progress=progress, report=report)
+
+
+def analyze(
+    path: str | Path,
+    *,
+    reference: Sequence[str] | str | None = None,
+    claim: str | None = None,
+    progress: Progress | None = None,
+    report: bool = True,
+) -> Run:
+    """Make the tables again, by default against the same references, or against others.
+
+    What was declared before the first image stays the primary statement; a reference named now is exploratory.
+
+    Raises:
+        UsageError: if samples of the run are still missing, or a reference is not known.
+    """
+    from audit.analysis import analyze as make_tables
+    from audit.results import Run
+
+    progress = progress or Progress()
+    store = Store.open(Path(path))
+    record = store.record()
+    made, batches = len(store.samples.batches()), record["plan"]["batches"]
+    if made < batches:
+        raise UsageError(
+            f"{store.root} is not complete: {made} of {batches} batches are made. "
+            "Run the command that began it again to continue."
+        )
+    settings = Config(**record["config"]["resolved"])
+    names = [reference] if isinstance(reference, str) else reference
+    chosen = tuple(names or record.get("references") or settings.reference or ())
+    with store.lock("analysis"):
+        store.merge()
+        progress.say("Making the tables.")
+        make_tables(store, chosen, claim or settings.primary.claim, settings.draws, settings.seed)
+        store.update(finished=record.get("finished") or now())
+        result = Run(store)
+        if report:
+            progress.say("Writing the report.")
+            result.report()
+    return result
+
+
+def _carry_out(
+    store: Store,
+    source: Source,
+    classifiers: Sequence[Classifier],
+    settings: Config,
+    shard: tuple[int, int],
+    order: Iterable[int] | None,
+    progress: Progress,
+    report: bool,
+) -> Run:
+    from audit.results import Run
+    from audit.runner import make
+
+    part, parts = shard
+    if not 1 <= part <= parts:
+        raise UsageError(f"shard must be I/N with 1 ≤ I ≤ N (got {part}/{parts}).")
+    store.log(event="start", shard=f"{part}/{parts}", threads=settings.threads, packages=packages())
+    complete = make(
+        store,
+        source,
+        classifiers,
+        image_store=settings.image_store,
+        shard=shard,
+        order=order,
+        progress=progress,
+    )
+    store.log(event="stop", shard=f"{part}/{parts}", complete=complete)
+    if not complete:
+        progress.say(f"Shard {part}/{parts} is done; the tables come with the last shard.")
+        return Run(store)
+    return analyze(store.root, progress=progress, report=report)
+
+
+def _free_name(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    marks = [slug(Path(str(options["wordings"])).stem)] if options.get("wordings") else []
+    if options.get("margin") is not None:
+        marks.append(f"margin-{options['margin']:g}")
+    title = "-".join([name, *marks])
+    number = 2
+    while title in known:
+        title = "-".join([name, *marks, str(number)])
+        number += 1
+    return title
