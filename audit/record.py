@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from probes.suite import Suite
 
 
-def new_record(given: Config, settings: Config, suite: Suite, classifiers: Sequence[Classifier]) -> dict[str, Any]:
+def new_record(given: Config, settings: Config, suite: Mapping[str, Any], classifiers: Sequence[Classifier]) -> dict[str, Any]:
     """The content of run.json before the first image, without `model` and `plan`."""
     entries = {each.name: classifier_entry(each) for each in classifiers}
     return {
@@ -29,14 +29,7 @@ def new_record(given: Config, settings: Config, suite: Suite, classifiers: Seque
             "given": given.model_dump(mode="json", exclude_unset=True),
             "resolved": settings.model_dump(mode="json"),
         },
-        "suite": {
-            "name": suite.name,
-            "version": suite.version,
-            "digest": suite.digest(),
-            "card": dataclasses.asdict(suite.card),
-            "probes": len(suite.probes),
-            "languages": sorted({probe.language for probe in suite.probes}),
-        },
+        "suite": suite,
         "classifiers": entries,
         "primary": settings.primary.model_dump(),
         "references": [],
@@ -48,11 +41,23 @@ def new_record(given: Config, settings: Config, suite: Suite, classifiers: Seque
         "files": {},
         "identity": {
             "schema": SCHEMA,
-            "suite": {"name": suite.name, "digest": suite.digest()},
+            "suite": {"name": suite["name"], "digest": suite["digest"]},
             "image_store": settings.image_store,
             "threads": settings.threads,
             "classifiers": {name: entry["fingerprint"] for name, entry in entries.items()},
         },
+    }
+
+
+def suite_entry(suite: Suite) -> dict[str, Any]:
+    """What run.json says of the suite."""
+    return {
+        "name": suite.name,
+        "version": suite.version,
+        "digest": suite.digest(),
+        "card": dataclasses.asdict(suite.card),
+        "probes": len(suite.probes),
+        "languages": sorted({probe.language for probe in suite.probes}),
     }
 
 

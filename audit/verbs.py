@@ -10,7 +10,7 @@ from audit.config import Config, read_config, resolve, slug
 from audit.errors import UsageError
 from audit.progress import Progress
 from audit.provenance import packages
-from audit.record import check_references, classifier_entry, declared, new_record, settle_threads
+from audit.record import check_references, classifier_entry, declared, new_record, settle_threads, suite_entry
 from audit.store import Store, now
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def run(
     primary = declared(settings, classifiers)
     settings = settings.model_copy(update={"primary": primary, "threads": threads})
     record = {
-        **new_record(given, settings, suite, classifiers),
+        **new_record(given, settings, suite_entry(suite), classifiers),
         "model": {"name": generator.name, "fingerprint": generator.fingerprint()},
         "plan": {
             "images": plan.images,
@@ -106,7 +106,7 @@ def import_folder(
     from audit.classifiers.registry import load_classifier
     from audit.sources import ImportedSource
     from probes.plan import digest_of
-    from probes.suite import Suite, SuiteCard, load_suite
+    from probes.suite import load_suite
 
     progress = progress or Progress()
     source = Path(folder)
@@ -133,14 +133,21 @@ def import_folder(
     threads = settle_threads(settings, Path(str(settings.out)))
     classifiers = [load_classifier(each, **settings.classifier_options()) for each in settings.classifier or ()]
     settings = settings.model_copy(update={"primary": declared(settings, classifiers), "threads": threads})
-    card = SuiteCard(
-        title=f"Images imported from the folder {label}",
-        source="Images made by others; prompts as the importer found them.",
-        construct="What viewers would perceive in these images.",
-        caveats=("Nothing is known here of how these images were chosen before they were imported.",),
-    )
     probes = tuple(imported.probes)
-    made = Suite("imported", "1", card, probes)
+    card = {
+        "title": f"Images imported from the folder {label}",
+        "source": "Images made by others; prompts as the importer found them.",
+        "construct": "What viewers would perceive in these images.",
+        "caveats": ["Nothing is known here of how these images were chosen before they were imported."],
+    }
+    entry = {
+        "name": "imported",
+        "version": "1",
+        "digest": digest_of([{**vars(probe), "keys": dict(probe.keys), "asked": dict(probe.asked)} for probe in probes]),
+        "card": card,
+        "probes": len(probes),
+        "languages": sorted({probe.language for probe in probes}),
+    }
     planned = {probe.probe_id: 0 for probe in probes}
     for image in imported.images:
         planned[image.probe_id] += 1
@@ -155,7 +162,7 @@ def import_folder(
     }
     fingerprint = {"imported": label, "files": digest_of(files)}
     record = {
-        **new_record(given, settings, made, classifiers),
+        **new_record(given, settings, entry, classifiers),
         "model": {"name": label, "fingerprint": fingerprint},
         "plan": plan,
         "left_out": [str(path) for path in imported.unmatched],
