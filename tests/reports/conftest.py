@@ -1,0 +1,277 @@
+"""A run as reports see it, drawn by Pillow rather than made by a model; its tables are those of `audit.findings`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from audit.findings import Counts, find
+from audit.reference import Reference
+from probes.suite import Probe
+from reports.view import Picture, View
+
+SUBJECTS = [
+    "nurse",
+    "software_developer",
+    "carpenter",
+    "judge",
+    "teacher",
+    "pilot",
+    "chef",
+    "librarian",
+    "surgeon",
+    "cleaner",
+    "farmer",
+    "secretary",
+    "butcher",
+    "painter",
+    "electrician",
+    "dancer",
+    "plumber",
+    "lawyer",
+    "pharmacist",
+    "bus_driver",
+    "baker",
+    "hairdresser",
+    "firefighter",
+    "writer",
+    "cashier",
+    "tailor",
+]
+CLASSES = {
+    "gender": ("woman", "man"),
+    "age": ("young", "middle_aged", "older"),
+    "ethnicity": ("ivory", "honey", "copper", "umber"),
+}
+SKIN = {"ivory": "#f3d9c1", "honey": "#d9a66b", "copper": "#a9683c", "umber": "#5d3a26", "": "#c9a587"}
+HAIR = {"young": "#3b2a1e", "middle_aged": "#6b5a4c", "older": "#d8d5cf", "": "#444444"}
+LOST = ("refused", "failed", "no_person", "several_people", "unclear")
+CARD = {
+    "source": "Trained from scratch on drawings with balanced shares.",
+    "construct": "What the drawing conventions of the phantom encode; nothing about people.",
+    "caveats": ["It labels drawings only.", "Hats hide part of the hair, so age is the hardest."],
+    "known_error": {"gender": "right on 98.1 % of fresh drawings", "age": "right on 93.4 % of fresh drawings"},
+}
+
+
+def avatar(labels: dict[str, str], rng: np.random.Generator, size: int, noise: float) -> Image.Image:
+    """A friendly head and shoulders, or an empty room."""
+    back = tuple(int(v) for v in rng.integers(120, 235, 3))
+    image = Image.new("RGB", (256, 256), back)
+    draw = ImageDraw.Draw(image)
+    if labels["gender"] != "no_person":
+        shift = int(rng.integers(-14, 14))
+        shirt = tuple(int(v) for v in rng.integers(30, 200, 3))
+        skin, hair = SKIN[labels["ethnicity"]], HAIR[labels["age"]]
+        draw.ellipse((40 + shift, 178, 216 + shift, 340), fill=shirt)
+        if labels["gender"] == "woman":
+            draw.ellipse((66 + shift, 46, 190 + shift, 214), fill=hair)
+        draw.rectangle((108 + shift, 150, 148 + shift, 200), fill=skin)
+        draw.ellipse((80 + shift, 66, 176 + shift, 180), fill=skin)
+        draw.pieslice((76 + shift, 50, 180 + shift, 152), 180, 360, fill=hair)
+        for eye in (108, 142):
+            draw.ellipse((eye + shift, 112, eye + 9 + shift, 123), fill="#1b1b1b")
+        draw.arc((108 + shift, 128, 148 + shift, 158), 20, 160, fill="#7b3b3b", width=4)
+    image = image.resize((size, size), Image.Resampling.LANCZOS)
+    if noise:
+        grain = Image.effect_noise((size, size), 255 * noise).filter(ImageFilter.GaussianBlur(0.7))
+        image = Image.blend(image, Image.merge("RGB", [grain] * 3), 0.35)
+    return image
+
+
+def probe_of(subject_: str, /, **given: Any) -> Probe:
+    subject = subject_
+    name = subject.replace("_", " ")
+    article = "an" if name[0] in "aeiou" else "a"
+    return Probe(
+        **{
+            "probe_id": f"{subject}.en.portrait",
+            "text": f"a portrait of {article} {name}",
+            "subject": subject,
+            "kind": "occupation",
+            "template": "portrait",
+            **given,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def make_probe() -> Callable[..., Probe]:
+    """`probe_of`: a probe that asks for a portrait of a subject."""
+    return probe_of
+
+
+def phantom_probes() -> list[Probe]:
+    return [
+        *(probe_of(subject) for subject in SUBJECTS),
+        probe_of("burglar", kind="attribute", sensitive=True),
+        probe_of("a meadow", probe_id="meadow.en", text="an empty meadow", kind="scene", people="none"),
+        probe_of("a crowd", probe_id="crowd.en", text="a crowd at a market", kind="group", people="several"),
+    ]
+
+
+def truth_of(subject: str, attribute: str) -> np.ndarray[Any, Any]:
+    """Planted shares: a function of the subject's name."""
+    k = len(CLASSES[attribute])
+    rng = np.random.default_rng([*f"{subject}{attribute}".encode()])
+    return rng.dirichlet([0.8] * k)
+
+
+@cache
+def _references(name: str) -> Reference:
+    table = {
+        attribute: {
+            subject: dict(zip(classes, map(float, truth_of(subject, attribute)), strict=True))
+            for subject in (*SUBJECTS, "burglar", *(f"s{i}" for i in range(200)))
+        }
+        for attribute, classes in CLASSES.items()
+    }
+    card = {
+        "title": "The planted world of the phantom",
+        "source": "world.yaml",
+        "year": "2026",
+        "universe": "Drawings of the phantom; its peoples are invented.",
+        "caveats": ["Shares were chosen so that they differ between occupations."],
+        "url": "https://example.org/world",
+    }
+    return Reference(name, card, table)
+
+
+def build_view(
+    folder: Path,
+    probes: Sequence[Probe] | None = None,
+    *,
+    images: int = 60,
+    size: int = 64,
+    noise: float = 0.0,
+    reference: str = "phantom-world",
+    lean: float = 0.35,
+    files: int = 0,
+    classifiers: Sequence[str] = ("phantom",),
+) -> View:
+    """A whole view. `lean` moves the shares from the reference; `files` > 0 shares so many files among all pictures."""
+    probes = list(probes if probes is not None else phantom_probes())
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures: dict[str, list[Picture]] = {}
+    rows = []
+    drawn: dict[int, Path] = {}
+    for number, probe in enumerate(probes):
+        fate = rng.choice(6, images, p=[0.02, 0.005, 0.03, 0.01, 0.02, 0.915])
+        answers = {}
+        for attribute, classes in CLASSES.items():
+            p = truth_of(probe.subject, attribute)
+            pull = np.eye(len(classes))[len(classes) - 1]
+            answers[attribute] = rng.choice(classes, images, p=(1 - lean) * p + lean * pull)
+        kept = []
+        for index in range(images):
+            if fate[index] < 2:
+                continue
+            lost = {2: "no_person", 3: "several_people", 4: "unclear"}.get(int(fate[index]))
+            if probe.people != "one" and lost is None:
+                lost = "no_person" if probe.people == "none" else "several_people"
+            labels = {attribute: lost or str(answers[attribute][index]) for attribute in CLASSES}
+            place = (number * images + index) % files if files else number * images + index
+            if place not in drawn:
+                drawn[place] = folder / f"{place}.webp"
+                looks = {a: "no_person" if lost == "no_person" else "" if lost else v for a, v in labels.items()}
+                looks = looks if lost != "no_person" else dict.fromkeys(looks, "no_person")
+                avatar(looks, rng, size, noise).save(drawn[place], lossless=True, quality=0, method=0)
+            keyed = {f"{name}/{a}": v for name in classifiers for a, v in labels.items()}
+            kept.append(Picture(probe.probe_id, index, drawn[place], labels=keyed))
+        pictures[probe.probe_id] = kept
+        for attribute, classes in CLASSES.items():
+            said = [picture.labels[f"{classifiers[0]}/{attribute}"] for picture in kept]
+            rows.append(
+                {
+                    **{
+                        key: getattr(probe, key)
+                        for key in ("probe_id", "subject", "kind", "language", "form", "template")
+                    },
+                    "people": probe.people,
+                    "attribute": attribute,
+                    "asked": images,
+                    "made": len(kept),
+                    "refused": int((fate == 0).sum()),
+                    "failed": int((fate == 1).sum()),
+                    **{way: said.count(way) for way in LOST[2:]},
+                    **{f"class__{name}": said.count(name) for name in classes},
+                }
+            )
+    frame = pd.DataFrame(rows)
+    counts = []
+    for classifier in classifiers:
+        for attribute, classes in CLASSES.items():
+            part = frame[frame["attribute"] == attribute]
+            strange = [c for c in map(str, part) if c.startswith("class__") and c[7:] not in classes]
+            part = part.drop(columns=strange).reset_index(drop=True)
+            counts.append(Counts(classifier, attribute, classes, attribute == "age", part))
+    known = _references(reference)
+    tables = find(counts, probes, [known], claim="list", draws=400)
+    questions = [{"attribute": a, "classes": list(c), "ordered": a == "age"} for a, c in CLASSES.items()]
+    suite = {
+        "title": "Everything the phantom knows",
+        "source": "written for Rolecall",
+        "construct": "How the phantom draws the subjects that it was trained on.",
+        "caveats": ["Scenes and groups stand apart."],
+    }
+    run = {
+        "schema": 1,
+        "rolecall": "0.1.0",
+        "created": "2026-11-22T20:00:00+00:00",
+        "finished": "2026-11-22T20:06:12+00:00",
+        "name": "phantom-phantom",
+        "config": {"given": {}, "resolved": {"model": "phantom", "suite": "phantom", "images": images, "seed": 0}},
+        "suite": {"name": "phantom", "version": "1", "digest": "5d" * 32, "card": suite, "probes": len(probes)},
+        "model": {"name": "phantom", "fingerprint": {"kind": "diffusers", "weights": {"unet": "ab" * 32}, "steps": 15}},
+        "classifiers": {
+            n: {"fingerprint": {"text": "cd" * 32}, "questions": questions, "card": CARD} for n in classifiers
+        },
+        "references": [reference],
+        "primary": {"attribute": "gender", "reference": reference, "claim": "list"},
+        "plan": {"images": images, "seed": 0, "batch_size": 16, "batches": 9, "samples": images * len(probes)},
+        "packages": {"torch": "2.15.0", "diffusers": "0.42.0", "numpy": "2.4.6"},
+        "python": "3.13.1",
+        "platform": "Linux x86_64",
+        "processor": "Some processor",
+        "device": "cpu",
+        "dtype": "fp32",
+        "threads": 2,
+        "git": {"commit": "0f" * 20, "dirty": True},
+        "files": {f"samples/{n:06d}.parquet": f"{n:064x}" for n in range(80)},
+    }
+    return View(
+        run=run,
+        probes=pd.DataFrame([vars(probe) for probe in probes]),
+        shares=tables.shares,
+        gaps=tables.gaps,
+        missing=tables.missing,
+        pictures=lambda probe_id: pictures[probe_id],
+        classifier_cards=dict.fromkeys(classifiers, CARD),
+        reference_cards={reference: dict(known.card)},
+        suite_card=suite,
+        questions=CLASSES,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_view(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., View]:
+    """`build_view` in a folder of its own."""
+
+    def make(*arguments: Any, **options: Any) -> View:
+        return build_view(tmp_path_factory.mktemp("pictures"), *arguments, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def phantom_view(make_view: Callable[..., View]) -> View:
+    """A phantom run of 29 prompts."""
+    return make_view()

@@ -1,0 +1,87 @@
+"""The report in Chromium: nothing on the console, nothing asked of anybody, nothing wider than a phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reports.html import write_report
+from reports.view import View
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"no browser on the path (looked for {', '.join(NAMES)})")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def report(phantom_view: View, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(phantom_view, tmp_path_factory.mktemp("report") / "report.html")
+
+
+def opened(browser: Browser, path: Path, width: int, scheme: str) -> tuple[Page, list[str]]:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith("data:") else heard.append(request.url))
+    page.goto(path.as_uri(), wait_until="load")
+    return page, heard
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_it_opens_quietly_and_fits(browser: Browser, report: Path, width: int, scheme: str) -> None:
+    page, heard = opened(browser, report, width, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    page.wait_for_timeout(100)
+    assert heard == [report.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    page.close()
+
+
+def test_dark_is_dark_and_light_is_light(browser: Browser, report: Path) -> None:
+    lightness = {}
+    for scheme in ("light", "dark"):
+        page, _ = opened(browser, report, 800, scheme)
+        colours = page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('svg text')).fill]"
+        )
+        lightness[scheme] = [sum(map(int, colour[4:-1].split(","))) for colour in colours]
+        page.close()
+    assert lightness["light"][0] > 700 > 300 > lightness["light"][1]
+    assert lightness["dark"][0] < 150 < 400 < lightness["dark"][1]
+
+
+def test_the_table_of_findings_can_be_sorted(browser: Browser, report: Path) -> None:
+    page, heard = opened(browser, report, 1200, "light")
+    shares = "[...document.querySelector('#findings ~ .box table').tBodies[0].rows].map((r) => +r.cells[3].dataset.v)"
+    before = page.evaluate(shares)
+    button = page.locator("#findings ~ .box th button").nth(3)
+    button.click()
+    assert page.evaluate(shares) == sorted(before)
+    button.click()
+    assert page.evaluate(shares) == sorted(before, reverse=True)
+    assert heard == [report.as_uri()]
+    page.close()
