@@ -1,0 +1,92 @@
+"""From a name to a classifier."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from audit.attribute import load_wordings
+from audit.classifiers.base import Classifier, ClassifierError
+
+GROUP = "rolecall.classifiers"
+"""Entry points of this group are classifiers too: a callable that takes any of the options of `load_classifier` as
+keyword arguments and returns a `Classifier`."""
+
+
+def classifier_names() -> list[str]:
+    """Names besides open_clip's `MODEL/CHECKPOINT`, `local-dir:FOLDER` and `hf-hub:OWNER/NAME`."""
+    return ["phantom", "faces", *sorted(entry.name for entry in entry_points(group=GROUP))]
+
+
+def load_classifier(
+    name: str,
+    *,
+    wordings: str | None = None,
+    attributes: Sequence[str] | None = None,
+    margin: float | None = None,
+    device: str = "cpu",
+    dtype: str = "fp32",
+    batch_size: int | None = None,
+) -> Classifier:
+    """Load a classifier by name.
+
+    `phantom` is the phantom's own CLIP, `faces` needs the extra `[faces]`; `MODEL/TAG`, `MODEL/PATH-OF-WEIGHTS`,
+    `local-dir:FOLDER` and `hf-hub:OWNER/NAME` are open_clip models; other names are entry points of `GROUP`.
+    `wordings` is an attribute set by name or path (`phantom` has its own, others take `default`), `attributes` narrows
+    it, `margin` replaces each attribute's own. `faces` always runs on the CPU in its own precision.
+
+    Raises:
+        ClassifierError: for anything that the caller can mend, in one line.
+    """
+    options: dict[str, Any] = {"attributes": attributes, "margin": margin}
+    tower: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+    if name == "faces":
+        from audit.classifiers.faces import FacesClassifier
+
+        return FacesClassifier(load_wordings(wordings or "default"), **options)
+    entry = next(iter(entry_points(group=GROUP, name=name)), None)
+    if entry is not None and name != "phantom":
+        return _plugin(entry, {"wordings": wordings, **options, **tower})
+    if name != "phantom" and "/" not in name and not name.startswith(("local-dir:", "hf-hub:")):
+        import open_clip
+
+        if name not in open_clip.list_models():
+            known = [*classifier_names(), *(f"{model}/{tag}" for model, tag in open_clip.list_pretrained())]
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            raise ClassifierError(
+                f"unknown classifier {name!r}. {f'Did you mean {near[0]!r}? ' if near else ''}Known: "
+                f"{', '.join(classifier_names())}, and open_clip models such as ViT-L-14/openai or local-dir:FOLDER."
+            )
+    from audit.classifiers.clip import ClipClassifier
+
+    if name == "phantom":
+        import probes.phantom as phantom
+
+        folder = f"local-dir:{phantom.CLASSIFIER}"
+        return ClipClassifier(folder, load_wordings(wordings or "phantom"), name="phantom", **options, **tower)
+    return ClipClassifier(name, load_wordings(wordings or "default"), **options, **tower)
+
+
+def _plugin(entry: EntryPoint, options: dict[str, Any]) -> Classifier:
+    """Call the entry point with those of the options that it takes."""
+    try:
+        make: Callable[..., object] = entry.load()
+        taken = inspect.signature(make).parameters
+        anything = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+        given = {key: value for key, value in options.items() if anything or key in taken}
+        classifier = make(**given)
+    except ClassifierError:
+        raise
+    except Exception as error:
+        raise ClassifierError(
+            f"the classifier {entry.name!r} of {entry.value} could not be loaded: {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(classifier, Classifier):
+        raise ClassifierError(
+            f"{entry.value} gave {type(classifier).__name__}, which is no classifier: it needs name, questions, "
+            "fingerprint, card and label."
+        )
+    return classifier
