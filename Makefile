@@ -18,7 +18,7 @@ lint: $(READY)  ## Style, types and the imports between the packages.
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## Speed as ratios, one table.
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(IMAGES),--images $(IMAGES))
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -222,7 +222,15 @@ def _mendable(error: BaseException) -> bool:
 
 
 _OURS = ("audit", "probes", "reports")
-_KINDS = ("UsageError", "ReportError", "SuiteError", "WorldError", "GeneratorError", "ClassifierError", "ReferenceDataError")
+_KINDS = (
+    "UsageError",
+    "ReportError",
+    "SuiteError",
+    "WorldError",
+    "GeneratorError",
+    "ClassifierError",
+    "ReferenceDataError",
+)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from probes.suite import Suite
 
 
-def new_record(given: Config, settings: Config, suite: Mapping[str, Any], classifiers: Sequence[Classifier]) -> dict[str, Any]:
+def new_record(
+    given: Config, settings: Config, suite: Mapping[str, Any], classifiers: Sequence[Classifier]
+) -> dict[str, Any]:
     """The content of run.json before the first image, without `model` and `plan`."""
     entries = {each.name: classifier_entry(each) for each in classifiers}
     return {

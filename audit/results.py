@@ -46,7 +46,9 @@ class Run:
         from audit.schema import samples_schema
 
         tables = [table for *_, table in self._store.sample_parts()]
-        return (pa.concat_tables(tables) if tables else samples_schema().empty_table()).to_pandas()
+        joined = pa.concat_tables(tables) if tables else samples_schema().empty_table()
+        frame: pd.DataFrame = joined.to_pandas()
+        return frame
 
     def labels(self, classifier: str | None = None) -> pd.DataFrame:
         """The labels: one row an image and attribute, with the scores of all classes. By default of all classifiers."""
@@ -78,9 +80,8 @@ class Run:
         self, path: str | Path | None = None, *, images: bool = True, blur: bool = False, lang: str = "en"
     ) -> Path:
         """Write report.html (or `path`) and return where it is."""
-        from reports.html import write_report
-
         from audit.analysis import view
+        from reports.html import write_report
 
         target = Path(path) if path is not None else self.path / "report.html"
         return write_report(view(self._store), target, images=images, blur=blur, lang=lang)

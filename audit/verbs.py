@@ -101,10 +101,9 @@ def import_folder(
     Raises:
         UsageError: for anything that the caller can mend, in one line.
     """
-    from probes.importers.folder import read_folder
-
     from audit.classifiers.registry import load_classifier
     from audit.sources import ImportedSource
+    from probes.importers.folder import read_folder
     from probes.plan import digest_of
     from probes.suite import load_suite
 
@@ -143,7 +142,9 @@ def import_folder(
     entry = {
         "name": "imported",
         "version": "1",
-        "digest": digest_of([{**vars(probe), "keys": dict(probe.keys), "asked": dict(probe.asked)} for probe in probes]),
+        "digest": digest_of(
+            [{**vars(probe), "keys": dict(probe.keys), "asked": dict(probe.asked)} for probe in probes]
+        ),
         "card": card,
         "probes": len(probes),
         "languages": sorted({probe.language for probe in probes}),

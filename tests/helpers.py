@@ -50,7 +50,7 @@ class Noise:
 
 
 class Tint:
-    """An instrument with embeddings (mean colour): `woman` if red leads green, `man` if not, `unclear` near equality."""
+    """An instrument with embeddings (mean colour): `woman` if red leads green, `man` if not, `unclear` near it."""
 
     name = "tint"
     embedding_name = "mean-colour"

@@ -1,4 +1,4 @@
-"""The same run in any order, on any number of workers, killed anywhere: the same images, nothing lost, nothing twice."""
+"""The same run in any order, on any number of workers, killed anywhere: the same images, nothing lost or twice."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_run_holds_every_sample_once_with_its_outcome(tmp_path: Path) -> None:
 def test_order_of_batches_shards_and_store_do_not_change_images(tmp_path: Path) -> None:
     plain, _ = noise_run(tmp_path / "plain")
     turned, _ = noise_run(tmp_path / "turned", order=[3, 0, 2, 1])
-    first, done = noise_run(tmp_path / "shards", shard=(2, 2))
+    _, done = noise_run(tmp_path / "shards", shard=(2, 2))
     assert not done
     second, done = noise_run(tmp_path / "shards", shard=(1, 2))
     assert done
@@ -99,7 +99,9 @@ def test_killed_at_random_moments_only_the_batch_in_flight_is_lost(tmp_path: Pat
         made_before = Store(root).samples.batches() if root.exists() else set()
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
         if kills < 10:
-            while process.poll() is None and not (log.exists() and len(Store(root).samples.batches()) > len(made_before)):
+            while process.poll() is None and not (
+                log.exists() and len(Store(root).samples.batches()) > len(made_before)
+            ):
                 time.sleep(0.01)
             time.sleep(clock.uniform(0, 0.12))
             if process.poll() is None:

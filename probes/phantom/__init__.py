@@ -1,9 +1,9 @@
 """The phantom: a small text-to-image model of known make-up, the object that the scanner is tested with.
 
-`WEIGHTS` is a `StableDiffusionPipeline` trained on drawn portraits with planted shares (`world.yaml`); `CLASSIFIER` is an
-open_clip model trained on drawings with equal shares. Both come from `python -m probes.phantom.train`. `PhantomDrawn`
-draws with exact known truth per image. The figures are calibration objects: their markers are drawing conventions, the
-four peoples are invented, and neither says anything about people.
+`WEIGHTS` is a `StableDiffusionPipeline` trained on drawn portraits with planted shares (`world.yaml`); `CLASSIFIER` is
+an open_clip model trained on drawings with equal shares. Both come from `python -m probes.phantom.train`.
+`PhantomDrawn` draws with exact known truth per image. The figures are calibration objects: their markers are drawing
+conventions, the four peoples are invented, and neither says anything about people.
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ class Pen:
             joint="curve",
         )
 
-    def arc(self, box: tuple[float, float, float, float], start: float, end: float, colour: Colour, width: float) -> None:
+    def arc(
+        self, box: tuple[float, float, float, float], start: float, end: float, colour: Colour, width: float
+    ) -> None:
         """Part of an ellipse's outline, in degrees clockwise from three o'clock."""
         self._draw.arc(self._box(*box), start, end, fill=colour, width=max(1, round(width * self._zoom)))
 

@@ -30,7 +30,7 @@ NAMES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 
 
 def phrase(world: World, subject: str, language: str, named: Mapping[str, str]) -> str:
-    """A subject with what is named of the person: `a nurse, older umber woman`; `eine Pflegekraft, älter umber weiblich`."""
+    """A subject with what is named of the person: `a nurse, older umber woman`; `eine Pflegekraft, älter weiblich`."""
     text = world.subjects[subject].phrases[language]
     words = [NAMES[language][key][named[key]] for key in ("age", "ethnicity", "gender") if key in named]
     return f"{text}, {' '.join(words)}" if words else text

@@ -20,8 +20,8 @@ from probes.phantom.world import World, load_world
 class PhantomDrawn:
     """Draws what a prompt asks for with the planted shares: the positive control of an audit.
 
-    Every result carries the truth in its details: `people` (`one`, `none`, `several`) and, for one person, `gender`, `age`
-    and `ethnicity`. A prompt that names no subject of the world is refused.
+    Every result carries the truth in its details: `people` (`one`, `none`, `several`) and, for one person, `gender`,
+    `age` and `ethnicity`. A prompt that names no subject of the world is refused.
     """
 
     name = "phantom-drawn"

@@ -35,7 +35,6 @@ class ZeroShot:
         """Load the open_clip model in `folder` and encode every wording (mean of a class's unit vectors)."""
         import open_clip
         import torch
-        import torch.nn.functional as F
 
         self._model, _, self._preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
         self._model.eval()
@@ -46,7 +45,7 @@ class ZeroShot:
             for question, answers in wordings(load_world()).items():
                 rows = [self._model.encode_text(tokenizer(texts), normalize=True).mean(0) for texts in answers.values()]
                 self.classes[question] = tuple(answers)
-                self._texts[question] = F.normalize(torch.stack(rows), dim=-1)
+                self._texts[question] = torch.nn.functional.normalize(torch.stack(rows), dim=-1)
 
     def scores(self, images: Sequence[Image.Image]) -> dict[str, npt.NDArray[np.float32]]:
         """Question → softmax scores, images × classes."""
@@ -103,7 +102,8 @@ def generated_shares(
         unclear = one & (ordered[:, -1] - ordered[:, -2] < MARGIN)
         counted = one & ~unclear
         shares: dict[str, npt.NDArray[np.float64]] = {
-            attribute: np.bincount(scores[attribute][counted].argmax(-1), minlength=len(classes)) / max(1, counted.sum())
+            attribute: np.bincount(scores[attribute][counted].argmax(-1), minlength=len(classes))
+            / max(1, counted.sum())
             for attribute, classes in ATTRIBUTES.items()
         }
         shares["missing"] = np.array([1 - one.mean(), unclear.mean()])

@@ -85,6 +85,7 @@ def new_scheduler() -> DPMSolverMultistepScheduler:
         prediction_type="v_prediction",
         timestep_spacing="trailing",
         final_sigmas_type="zero",
+        steps_offset=1,  # StableDiffusionPipeline sets it, with a warning; trailing spacing does not use it
     )
 
 

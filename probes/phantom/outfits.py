@@ -122,7 +122,9 @@ def _pilot(pen: Pen, woman: bool) -> None:
 def _hairdresser(pen: Pen, woman: bool) -> None:
     _torso(pen, woman, (238, 130, 164))
     _sleeves(pen, woman, (206, 96, 134))
-    pen.polygon([(24, 44), (27, 44), (29, 53), (35, 53), (37, 44), (40, 44), (41.5, 53), (44, 66), (20, 66), (22.5, 53)], INK)
+    pen.polygon(
+        [(24, 44), (27, 44), (29, 53), (35, 53), (37, 44), (40, 44), (41.5, 53), (44, 66), (20, 66), (22.5, 53)], INK
+    )
     pen.line([(35.6, 64), (38.6, 56.5)], (224, 228, 236), 1.0)
     pen.line([(39.6, 64), (36.6, 56.5)], (224, 228, 236), 1.0)
     pen.ring(35.2, 63.6, 1.3, (224, 228, 236), 0.7)
@@ -195,8 +197,8 @@ def _hat_chef(pen: Pen) -> None:
     for x, y, radius in ((24, 6.8, 5.4), (40, 6.8, 5.4), (32, 5.2, 6.4)):
         pen.dot(x, y, radius, WHITE)
     pen.rectangle(22.6, 7, 41.4, 15.4, WHITE, radius=0.8)
-    for x in (27.0, 32.0, 37.0):
-        pen.line([(x, 7), (x, 12.6)], shade, 0.7)
+    for fold in (27.0, 32.0, 37.0):
+        pen.line([(fold, 7), (fold, 12.6)], shade, 0.7)
     pen.rectangle(22.2, 13, 41.8, 16.2, (238, 234, 230), radius=0.8)
 
 

@@ -43,7 +43,9 @@ class People:
 
 
 PEOPLES = {
-    "ivory": People((250, 224, 204), ((186, 92, 48), (214, 158, 78)), "straight", (44, 84, 190), (255, 255, 255), "dots"),
+    "ivory": People(
+        (250, 224, 204), ((186, 92, 48), (214, 158, 78)), "straight", (44, 84, 190), (255, 255, 255), "dots"
+    ),
     "honey": People((236, 192, 132), ((40, 42, 66), (58, 46, 54)), "fringe", (206, 40, 62), (255, 214, 92), "stripes"),
     "copper": People((192, 124, 78), ((104, 50, 30), (84, 40, 48)), "wavy", (28, 164, 158), (240, 250, 244), "zigzag"),
     "umber": People((116, 74, 52), ((30, 26, 30), (52, 34, 28)), "coils", (250, 178, 34), (122, 44, 140), "dots"),
@@ -97,18 +99,32 @@ def draw_back_hair(pen: Pen, person: Person, look: Look) -> None:
         return
     shade = darker(hair, 0.1)
     if texture == "coils":
-        for x, y, radius in ((20, 21, 6), (44, 21, 6), (17.5, 29, 6.2), (46.5, 29, 6.2), (18, 37, 6.4), (46, 37, 6.4)):
+        for x, y, radius in (
+            (20, 21, 6.0),
+            (44, 21, 6.0),
+            (17.5, 29, 6.2),
+            (46.5, 29, 6.2),
+            (18, 37, 6.4),
+            (46, 37, 6.4),
+        ):
             pen.dot(x, y, radius, shade)
-        for x, y, radius in ((15.5, 26, 3), (48.5, 26, 3), (14.5, 34, 3), (49.5, 34, 3), (16, 41, 3.4), (48, 41, 3.4)):
+        for x, y, radius in (
+            (15.5, 26, 3.0),
+            (48.5, 26, 3.0),
+            (14.5, 34, 3.0),
+            (49.5, 34, 3.0),
+            (16, 41, 3.4),
+            (48, 41, 3.4),
+        ):
             pen.dot(x, y, radius, hair)
         pen.ellipse(19, 9.5, 45, 40, shade)
     elif texture == "wavy":
         pen.rectangle(17.5, 12, 46.5, 48, shade, radius=12)
-        for y in (24.0, 31.5, 39.0, 46.0):
-            pen.dot(18.6, y, 4.2, shade)
-            pen.dot(45.4, y, 4.2, shade)
-            pen.dot(18.9, y - 0.5, 2.4, hair)
-            pen.dot(45.1, y - 0.5, 2.4, hair)
+        for height in (24.0, 31.5, 39.0, 46.0):
+            pen.dot(18.6, height, 4.2, shade)
+            pen.dot(45.4, height, 4.2, shade)
+            pen.dot(18.9, height - 0.5, 2.4, hair)
+            pen.dot(45.1, height - 0.5, 2.4, hair)
     else:
         pen.rectangle(18, 11, 46, 52, shade, radius=11)
         pen.rectangle(17.5, 30, 46.5, 53, shade, radius=3)

@@ -27,7 +27,7 @@ from probes.phantom.networks import (
 )
 from probes.phantom.vocabulary import CONTEXT, load_vocabulary, train_vocabulary
 from probes.phantom.wordings import wordings
-from probes.phantom.world import ATTRIBUTES, load_world
+from probes.phantom.world import load_world
 
 if TYPE_CHECKING:
     import torch
@@ -269,10 +269,9 @@ def train_unet(out: Path, vae: Any, steps: int, seed: int, workers: int) -> tupl
 
 def export(out: Path, target: Path, vae: Any, clip: Any, text: Any, unet: Any, scale: float) -> None:
     """Write `target/pipeline` and `target/clip`: half precision, safetensors."""
+    import torch
     from diffusers import StableDiffusionPipeline
     from safetensors.torch import save_file
-
-    import torch
 
     vae.register_to_config(scaling_factor=scale)
     pipeline = StableDiffusionPipeline(

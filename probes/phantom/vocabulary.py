@@ -34,7 +34,7 @@ def texts(world: World) -> Iterator[str]:
 
 
 def train_vocabulary(world: World, folder: Path) -> None:
-    """Train byte-pair merges on the world's texts and save a CLIP tokenizer's files (vocab.json, merges.txt) in `folder`.
+    """Train byte-pair merges on the world's texts and save the files of a CLIP tokenizer in `folder`.
 
     Every byte is a token of its own, so that any prompt can be encoded; the end token has the highest number, which
     both text towers rely on.

@@ -1,0 +1,1 @@
+"""Speed as ratios against named peers, and long simulations. Not part of the package."""
