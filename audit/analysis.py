@@ -84,6 +84,7 @@ def analyze(store: Store, references: Sequence[str], claim: str, draws: int, see
     store.update(
         references=[reference.name for reference in loaded],
         reference_cards={reference.name: _card(reference) for reference in loaded},
+        reference_digests={reference.name: reference.digest() for reference in loaded},
         files=store.digests(),
     )
 

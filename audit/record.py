@@ -15,6 +15,7 @@ from audit.store import SCHEMA, Store, now
 
 if TYPE_CHECKING:
     from audit.classifiers.base import Classifier
+    from probes.probe import Probe
     from probes.suite import Suite
 
 
@@ -25,6 +26,7 @@ def new_record(
     entries = {each.name: classifier_entry(each) for each in classifiers}
     return {
         "rolecall": version(),
+        "name": Path(str(settings.out)).name,
         "created": now(),
         "finished": None,
         "config": {
@@ -89,19 +91,29 @@ def declared(settings: Config, classifiers: Sequence[Classifier]) -> Primary:
     return Primary(attribute=attribute, reference=reference, claim=settings.primary.claim)
 
 
-def check_references(settings: Config) -> None:
-    """Refuse references that do not exist, and any but its own for the phantom."""
+def check_references(settings: Config, probes: Sequence[Probe], classifiers: Sequence[Classifier]) -> None:
+    """Refuse, before the first image, references that do not exist or do not fit probes and classes.
+
+    The phantom is compared with its own world only.
+
+    Raises:
+        UsageError: if the phantom is to be compared with anything else.
+        ReferenceDataError: if a reference cannot be read, or a row or class named is not in it.
+    """
     from audit.reference import load_reference
 
-    for name in settings.reference or ():
-        load_reference(name)
-    if settings.phantom and set(settings.reference or ()) != {"phantom-world"}:
-        names = ", ".join(settings.reference or ())
+    names = settings.reference or ()
+    if settings.phantom and set(names) != {"phantom-world"}:
         raise UsageError(
-            f"the phantom is compared with its own world only, since its figures say nothing about people "
-            f"(got {names}). "
-            "Leave --reference out."
+            "the phantom is compared with its own world only, since its figures say nothing about people "
+            f"(got {', '.join(names)}). Leave --reference out."
         )
+    questions = {question for classifier in classifiers for question in classifier.questions}
+    for reference in map(load_reference, names):
+        for question in questions:
+            for probe in probes:
+                if probe.people == "one":
+                    reference.shares(question.attribute, question.classes, subject=probe.subject, keys=probe.keys)
 
 
 def settle_threads(settings: Config, out: Path) -> int:

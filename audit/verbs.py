@@ -52,11 +52,11 @@ def run(
         languages=settings.languages, templates=settings.templates, subjects=settings.subjects
     )
     out = Path(str(settings.out))
-    check_references(settings)
     threads = settle_threads(settings, out)
     progress.say(f"Loading {settings.model} and {', '.join(settings.classifier or ())}.")
     generator = load_generator(settings.model, **{**settings.generator_options(), "threads": threads})
     classifiers = [load_classifier(name, **settings.classifier_options()) for name in settings.classifier or ()]
+    check_references(settings, suite.probes, classifiers)
     plan = Plan(suite.probes, settings.images, settings.seed, generator.batch_size, generator.fingerprint())
     primary = declared(settings, classifiers)
     settings = settings.model_copy(update={"primary": primary, "threads": threads})
@@ -126,13 +126,13 @@ def import_folder(
     if known is not None and given.reference is None and any(probe.keys for probe in imported.probes):
         names = sorted({key for probe in imported.probes for key in probe.keys})
         settings = settings.model_copy(update={"reference": (*names, "uniform")})
-    check_references(settings)
     if imported.unmatched:
         progress.say(f"{len(imported.unmatched)} files were left out, the first: {imported.unmatched[0]}")
     threads = settle_threads(settings, Path(str(settings.out)))
     classifiers = [load_classifier(each, **settings.classifier_options()) for each in settings.classifier or ()]
     settings = settings.model_copy(update={"primary": declared(settings, classifiers), "threads": threads})
     probes = tuple(imported.probes)
+    check_references(settings, probes, classifiers)
     card = {
         "title": f"Images imported from the folder {label}",
         "source": "Images made by others; prompts as the importer found them.",

@@ -1,7 +1,8 @@
 """Train the phantom: `python -m probes.phantom.train --out FOLDER`.
 
-Four stages, each resumable: `vae`, `clip`, `unet`, then `export`, which writes the weights in half precision. The
-shipped weights come from the defaults. Run nothing else beside it, with as many threads as there are cores.
+Stages, each resumable: `vae`; `clip`, the classifier; `unet`, with its text tower. Then the decoder of the VAE is
+sharpened for the same latents, and the weights are written in half precision. The shipped weights come from the
+defaults. Run nothing else beside it, with as many threads as there are cores.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from probes.phantom.world import load_world
 if TYPE_CHECKING:
     import torch
 
-STEPS = {"vae": 3_000, "decoder": 4_000, "clip": 1_500, "unet": 4_500}
+STEPS = {"vae": 3_000, "clip": 1_500, "unet": 3_200, "decoder": 2_500}
 DRAWINGS = {"vae": 12_000, "decoder": 16_000, "clip": 16_000, "unet": 48_000}
 SAVE_EVERY = 250
 
@@ -59,12 +60,13 @@ class Loop:
             self.schedule.load_state_dict(state["schedule"])
             self.random.set_state(state["random"])
             self.step = state["step"]
-        self.began, self.first = time.monotonic(), self.step
+        self.began, self.first = 0.0, self.step
 
     def update(self, loss: torch.Tensor) -> None:
         """One step against the gradient, and one of the moving average of the weights."""
         import torch
 
+        self.began = self.began or time.monotonic()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -306,17 +308,18 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     given.out.mkdir(parents=True, exist_ok=True)
     vae = train_vae(given.out, given.vae_steps, given.seed, given.threads)
-    sharpen_decoder(given.out, vae, given.decoder_steps, given.seed, given.threads)
     if given.stage == "vae":
         return
     clip = train_clip(given.out, vae, given.clip_steps, given.seed, given.threads)
     if given.stage == "clip":
         return
     text, unet, scale = train_unet(given.out, vae, given.unet_steps, given.seed, given.threads)
-    if given.stage == "all":
-        target = given.target or given.out / "weights"
-        export(given.out, target, vae, clip, text, unet, scale)
-        print(f"weights: {target}")
+    if given.stage == "unet":
+        return
+    sharpen_decoder(given.out, vae, given.decoder_steps, given.seed, given.threads)
+    target = given.target or given.out / "weights"
+    export(given.out, target, vae, clip, text, unet, scale)
+    print(f"weights: {target}")
 
 
 if __name__ == "__main__":
