@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.classifiers.base import NOT_MEASURED
 from audit.findings import Counts, find
-from audit.reference import Reference, load_reference
+from audit.reference import Reference, load_reference, reference_names
 from audit.store import Store
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _grouped(table: pa.Table, keys: Sequence[str]) -> Counter[Any]:
 
 def analyze(store: Store, references: Sequence[str], claim: str, draws: int, seed: int) -> None:
     """Make the tables of the audit and record their digests in run.json."""
-    loaded = [load_reference(name) for name in references]
+    loaded = [_reference(store, name) for name in references]
     counts = [each for classifier in store.classifiers() for each in count(store, classifier)]
     tables = find(counts, store.probes(), loaded, claim=claim, draws=draws, seed=seed)
     for name in ("shares", "gaps", "missing"):
@@ -87,6 +88,18 @@ def analyze(store: Store, references: Sequence[str], claim: str, draws: int, see
         reference_digests={reference.name: reference.digest() for reference in loaded},
         files=store.digests(),
     )
+
+
+def _reference(store: Store, name: str) -> Reference:
+    """A reference by its name or path. An own one is kept in the run, which then needs the file no more."""
+    if name in reference_names():
+        return load_reference(name)
+    kept = store.reference(name)
+    if kept is not None and not Path(name).is_file():
+        return load_reference(str(kept))
+    loaded = load_reference(name)
+    store.keep_reference(Path(name))
+    return loaded
 
 
 def _card(reference: Reference) -> dict[str, Any]:

@@ -79,13 +79,18 @@ def declared(settings: Config, classifiers: Sequence[Classifier]) -> Primary:
 
     Raises:
         UsageError: if the attribute is not labelled or the reference not compared with.
+        ReferenceDataError: if a reference cannot be read.
     """
+    from audit.reference import load_reference
+
     asked = [question.attribute for classifier in classifiers for question in classifier.questions]
     attribute = settings.primary.attribute or asked[0]
     if attribute not in asked:
         raise UsageError(f"the primary attribute {attribute!r} is not labelled. {nearest(attribute, asked)}")
-    names = settings.reference or ()
+    names = [load_reference(name).name for name in settings.reference or ()]
     reference = settings.primary.reference or names[0]
+    if reference in (settings.reference or ()):  # an own one may be named by its path
+        reference = load_reference(reference).name
     if reference not in names:
         raise UsageError(f"the primary reference {reference!r} is not compared with. {nearest(reference, names)}")
     return Primary(attribute=attribute, reference=reference, claim=settings.primary.claim)
@@ -97,23 +102,38 @@ def check_references(settings: Config, probes: Sequence[Probe], classifiers: Seq
     The phantom is compared with its own world only.
 
     Raises:
-        UsageError: if the phantom is to be compared with anything else.
+        UsageError: if the phantom is to be compared with anything else, or two references have the same name.
         ReferenceDataError: if a reference cannot be read, or a row or class named is not in it.
     """
     from audit.reference import load_reference
 
     names = settings.reference or ()
-    if settings.phantom and set(names) != {"phantom-world"}:
-        raise UsageError(
-            "the phantom is compared with its own world only, since its figures say nothing about people "
-            f"(got {', '.join(names)}). Leave --reference out."
-        )
+    check_world(settings, names)
     questions = {question for classifier in classifiers for question in classifier.questions}
     for reference in map(load_reference, names):
         for question in questions:
             for probe in probes:
                 if probe.people == "one":
                     reference.shares(question.attribute, question.classes, subject=probe.subject, keys=probe.keys)
+
+
+def check_world(settings: Config, names: Sequence[str]) -> None:
+    """Refuse to compare the phantom with anything but its own world, and references of the same name.
+
+    Raises:
+        UsageError: if the names say so.
+    """
+    if settings.phantom and set(names) != {"phantom-world"}:
+        raise UsageError(
+            "the phantom is compared with its own world only, since its figures say nothing about people "
+            f"(got {', '.join(names)}). Leave --reference out."
+        )
+    stems = [Path(name).stem if name.endswith(".csv") else name for name in names]
+    for name in stems:
+        if stems.count(name) > 1:
+            raise UsageError(
+                f"two references are called {name!r} (got {', '.join(names)}). Rename one, or name it once."
+            )
 
 
 def settle_threads(settings: Config, out: Path) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from audit.classifiers.base import Labels
 from audit.errors import UsageError
-from audit.parts import Part, Parts, sha256_of, write_atomically
+from audit.parts import Part, Parts, cannot_write, sha256_of, write_atomically
 from audit.pictures import FileStore, Place, TarStore
 from audit.schema import labels_schema, probe_table, samples_schema
 from probes.probe import Probe
@@ -139,8 +139,12 @@ class Store:
     def log(self, **event: Any) -> None:
         """Append one event, with its time, to log.jsonl: which process worked on the run, when, with what."""
         line = json.dumps({"time": now(), **event}, ensure_ascii=False) + "\n"
-        with (self.root / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line)
+        path = self.root / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
     @contextlib.contextmanager
     def lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
@@ -285,6 +289,19 @@ class Store:
         """Where the tables of the audit lie."""
         return self.root / "tables"
 
+    def reference(self, name: str) -> Path | None:
+        """The CSV of an own reference that this run was compared with before, by its name."""
+        path = self.root / "references" / f"{name}.csv"
+        return path if path.is_file() else None
+
+    def keep_reference(self, path: Path) -> None:
+        """Keep a copy of an own reference (a CSV, and the YAML beside it, if there is one) in references/."""
+        for source in (path, path.with_suffix(".yaml")):
+            if source.is_file():
+                data = source.read_bytes()
+                target = self.root / "references" / source.name
+                write_atomically(target, lambda file, data=data: file.write(data))  # type: ignore[misc]
+
     def write_csv(self, name: str, table: pd.DataFrame) -> None:
         """Store one table of the audit as tables/NAME.csv."""
         text = table.to_csv(index=False, lineterminator="\n")
@@ -303,13 +320,13 @@ class Store:
             raise UsageError(
                 f"{self.root} has no tables/{name}.csv yet. Finish the run, or run: rolecall analyze {self.root}"
             )
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=_TEXT)
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={**_TEXT, "reference": "str"})
         texts = [name for name in _TEXT if name in table]
         return table.fillna(dict.fromkeys(texts, ""))
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every part and table, by path in the run directory."""
-        folders = ("samples", "embeddings", "labels", "human", "tables")
+        folders = ("samples", "embeddings", "labels", "human", "references", "tables")
         paths = [self.root / "probes.parquet"]
         for folder in folders:
             paths += sorted(path for path in (self.root / folder).rglob("*") if path.is_file())

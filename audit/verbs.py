@@ -10,7 +10,15 @@ from audit.config import Config, read_config, resolve, slug
 from audit.errors import UsageError
 from audit.progress import Progress
 from audit.provenance import packages
-from audit.record import check_references, classifier_entry, declared, new_record, settle_threads, suite_entry
+from audit.record import (
+    check_references,
+    check_world,
+    classifier_entry,
+    declared,
+    new_record,
+    settle_threads,
+    suite_entry,
+)
 from audit.store import Store, now
 
 if TYPE_CHECKING:
@@ -217,7 +225,7 @@ def label(
     instrument = load_classifier(chosen, **base)
     fingerprint = instrument.fingerprint()
     same = [known for known, entry in record["classifiers"].items() if entry["fingerprint"] == fingerprint]
-    title = name or (same[0] if same else _free_name(instrument.name, base, record["classifiers"]))
+    title = name or (same[0] if same else _free_name(instrument.name, keys, record["classifiers"]))
     if title in record["classifiers"] and record["classifiers"][title]["fingerprint"] != fingerprint:
         raise UsageError(
             f"{store.root} already has labels named {title!r} from another instrument. Give another --name."
@@ -261,6 +269,7 @@ def analyze(
     settings = Config(**record["config"]["resolved"])
     names = [reference] if isinstance(reference, str) else reference
     chosen = tuple(names or record.get("references") or settings.reference or ())
+    check_world(settings, chosen)
     with store.lock("analysis"):
         store.merge()
         progress.say("Making the tables.")
@@ -307,8 +316,8 @@ def _carry_out(
 
 
 def _free_name(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    marks = [slug(Path(str(options["wordings"])).stem)] if options.get("wordings") else []
-    if options.get("margin") is not None:
+    marks = [slug(Path(str(options["wordings"])).stem)] if "wordings" in options else []
+    if "margin" in options:
         marks.append(f"margin-{options['margin']:g}")
     title = "-".join([name, *marks])
     number = 2

@@ -49,8 +49,11 @@ def write_report(view: View, path: Path, *, images: bool = True, blur: bool = Fa
     text = render(view, images=images, blur=blur, lang=lang)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 

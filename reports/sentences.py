@@ -56,6 +56,8 @@ class Loss:
     labelled: int
     lost: Mapping[str, int]
     """Way of being lost → images."""
+    faces: bool = False
+    """True if the classifier looks for faces: then no person means that no face was found."""
 
 
 def main_classifier(view: View) -> str:
@@ -162,7 +164,8 @@ def losses(view: View) -> list[Loss]:
     for (classifier, attribute), group in rows.groupby(["classifier", "attribute"], sort=False):
         totals = group[["asked", "labelled", *LOSSES]].sum()
         lost = {way: int(totals[way]) for way in LOSSES}
-        found.append(Loss(str(classifier), str(attribute), int(totals["asked"]), int(totals["labelled"]), lost))
+        faces = view.classifier_cards.get(str(classifier), {}).get("looks_for") == "faces"
+        found.append(Loss(str(classifier), str(attribute), int(totals["asked"]), int(totals["labelled"]), lost, faces))
     return found
 
 
@@ -216,7 +219,12 @@ def loss_sentences(loss: Loss, words: Words) -> Markup:
     )
     if not lost:
         return said + " " + words("loss.none")
-    parts = [words("loss." + way, n=number, number=words.number(number)) for way, number in loss.lost.items() if number]
+    said_as = {"no_person": "no_face", "several_people": "several_faces"} if loss.faces else {}
+    parts = [
+        words(f"loss.{said_as.get(way, way)}", n=number, number=words.number(number))
+        for way, number in loss.lost.items()
+        if number
+    ]
     reasons = Markup(", ").join(parts)
     return (
         said

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["pipelines", "clips"]  # models with random weights, as published
+
 ROOT = Path(__file__).resolve().parents[1]
 
 settings.register_profile("rolecall", deadline=None)  # a busy machine is no failure

