@@ -2,7 +2,8 @@
 
 `tests/data/run-schema-1` was made once by this command and is never made again:
 
-    rolecall run --model phantom-drawn --subjects nurse,ceo,team,office --languages en --images 6 --threads 1 --draws 1000
+    rolecall run --model phantom-drawn --subjects nurse,ceo,team,office --languages en --images 6 --threads 1 \\
+        --draws 1000
 """
 
 from __future__ import annotations
