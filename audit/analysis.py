@@ -80,6 +80,9 @@ def analyze(store: Store, references: Sequence[str], claim: str, draws: int, see
     loaded = [_reference(store, name) for name in references]
     counts = [each for classifier in store.classifiers() for each in count(store, classifier)]
     tables = find(counts, store.probes(), loaded, claim=claim, draws=draws, seed=seed)
+    for name in references:
+        if name not in reference_names() and Path(name).is_file():
+            store.keep_reference(Path(name))
     for name in ("shares", "gaps", "missing"):
         store.write_csv(name, getattr(tables, name))
     store.update(
@@ -91,15 +94,9 @@ def analyze(store: Store, references: Sequence[str], claim: str, draws: int, see
 
 
 def _reference(store: Store, name: str) -> Reference:
-    """A reference by its name or path. An own one is kept in the run, which then needs the file no more."""
-    if name in reference_names():
-        return load_reference(name)
-    kept = store.reference(name)
-    if kept is not None and not Path(name).is_file():
-        return load_reference(str(kept))
-    loaded = load_reference(name)
-    store.keep_reference(Path(name))
-    return loaded
+    """A reference by its name or path. An own one that was compared with before is kept in the run, by its name."""
+    kept = None if name in reference_names() or Path(name).is_file() else store.reference(name)
+    return load_reference(name if kept is None else str(kept))
 
 
 def _card(reference: Reference) -> dict[str, Any]:

@@ -33,8 +33,8 @@ from probes.phantom.world import load_world
 if TYPE_CHECKING:
     import torch
 
-STEPS = {"vae": 3_000, "clip": 1_500, "unet": 3_200, "decoder": 2_500}
-DRAWINGS = {"vae": 12_000, "decoder": 16_000, "clip": 16_000, "unet": 48_000}
+STEPS = {"vae": 3_000, "clip": 500, "unet": 3_200, "settle": 800, "decoder": 2_500}
+DRAWINGS = {"vae": 12_000, "decoder": 8_000, "clip": 16_000, "unet": 48_000}
 SAVE_EVERY = 250
 
 
@@ -229,8 +229,11 @@ def _answer(question: str, classes: list[str], example: Any) -> int:
     return classes.index(getattr(example.person, question)) if example.person is not None else -1
 
 
-def train_unet(out: Path, vae: Any, steps: int, seed: int, workers: int) -> tuple[Any, Any, float]:
+def train_unet(out: Path, vae: Any, steps: int, settle: int, seed: int, workers: int) -> tuple[Any, Any, float]:
     """Denoiser and text tower together, on latents of drawings with the planted shares; v-prediction.
+
+    The last `settle` steps see mostly high noise levels. That is where the gender of a figure is decided; without
+    them women were drawn .07 too seldom on average over the occupations.
 
     Returns the two and the scale of the latents.
     """
@@ -253,19 +256,23 @@ def train_unet(out: Path, vae: Any, steps: int, seed: int, workers: int) -> tupl
     latents = latents * scale
     empty = tokenizer([""], padding="max_length", max_length=CONTEXT, return_tensors="pt").input_ids[0]
     noise_levels = new_scheduler().alphas_cumprod
-    loop = Loop("unet", out, {"text": text, "unet": unet}, steps, 1.2e-3, seed)
-    while loop.step < steps:
-        chosen = torch.randint(len(latents), (64,), generator=loop.random)
-        x, words = latents[chosen], ids[chosen].clone()
-        words[torch.rand(len(words), generator=loop.random) < 0.05] = empty
-        at = torch.randint(1000, (len(x),), generator=loop.random)
-        noise = torch.randn(x.shape, generator=loop.random)
-        signal = noise_levels[at].sqrt().view(-1, 1, 1, 1)
-        sigma = (1 - noise_levels[at]).sqrt().view(-1, 1, 1, 1)
-        told = text(words).last_hidden_state
-        guess = unet(signal * x + sigma * noise, at, encoder_hidden_states=told).sample
-        loop.update(F.mse_loss(guess, signal * noise - sigma * x))
-    loop.finish()
+    modules = {"text": text, "unet": unet}
+    for name, count, rate, high in (("unet", steps, 1.2e-3, 0.0), ("settle", settle, 4e-4, 0.75)):
+        loop = Loop(name, out, modules, count, rate, seed)
+        while loop.step < count:
+            chosen = torch.randint(len(latents), (64,), generator=loop.random)
+            x, words = latents[chosen], ids[chosen].clone()
+            words[torch.rand(len(words), generator=loop.random) < 0.05] = empty
+            at = torch.randint(1000, (len(x),), generator=loop.random)
+            late = torch.rand(len(x), generator=loop.random) < high
+            at[late] = torch.randint(700, 1000, (int(late.sum()),), generator=loop.random)
+            noise = torch.randn(x.shape, generator=loop.random)
+            signal = noise_levels[at].sqrt().view(-1, 1, 1, 1)
+            sigma = (1 - noise_levels[at]).sqrt().view(-1, 1, 1, 1)
+            told = text(words).last_hidden_state
+            guess = unet(signal * x + sigma * noise, at, encoder_hidden_states=told).sample
+            loop.update(F.mse_loss(guess, signal * noise - sigma * x))
+        loop.finish()
     return text.eval(), unet.eval(), scale
 
 
@@ -313,7 +320,7 @@ def main() -> None:
     clip = train_clip(given.out, vae, given.clip_steps, given.seed, given.threads)
     if given.stage == "clip":
         return
-    text, unet, scale = train_unet(given.out, vae, given.unet_steps, given.seed, given.threads)
+    text, unet, scale = train_unet(given.out, vae, given.unet_steps, given.settle_steps, given.seed, given.threads)
     if given.stage == "unet":
         return
     sharpen_decoder(given.out, vae, given.decoder_steps, given.seed, given.threads)
