@@ -33,7 +33,7 @@ from probes.phantom.world import load_world
 if TYPE_CHECKING:
     import torch
 
-STEPS = {"vae": 3_000, "clip": 500, "unet": 3_200, "settle": 800, "decoder": 2_500}
+STEPS = {"vae": 3_000, "clip": 500, "unet": 3_200, "settle": 800, "steady": 450, "decoder": 2_500}
 DRAWINGS = {"vae": 12_000, "decoder": 8_000, "clip": 16_000, "unet": 48_000}
 SAVE_EVERY = 250
 
@@ -229,11 +229,13 @@ def _answer(question: str, classes: list[str], example: Any) -> int:
     return classes.index(getattr(example.person, question)) if example.person is not None else -1
 
 
-def train_unet(out: Path, vae: Any, steps: int, settle: int, seed: int, workers: int) -> tuple[Any, Any, float]:
+def train_unet(
+    out: Path, vae: Any, steps: int, settle: int, steady: int, seed: int, workers: int
+) -> tuple[Any, Any, float]:
     """Denoiser and text tower together, on latents of drawings with the planted shares; v-prediction.
 
-    The last `settle` steps see mostly high noise levels. That is where the gender of a figure is decided; without
-    them women were drawn .07 too seldom on average over the occupations.
+    The last steps (`settle`, then `steady`) see mostly high noise levels. That is where the gender of a figure is
+    decided; without them women were drawn .07 too seldom on average over the occupations.
 
     Returns the two and the scale of the latents.
     """
@@ -257,7 +259,11 @@ def train_unet(out: Path, vae: Any, steps: int, settle: int, seed: int, workers:
     empty = tokenizer([""], padding="max_length", max_length=CONTEXT, return_tensors="pt").input_ids[0]
     noise_levels = new_scheduler().alphas_cumprod
     modules = {"text": text, "unet": unet}
-    for name, count, rate, high in (("unet", steps, 1.2e-3, 0.0), ("settle", settle, 4e-4, 0.75)):
+    for name, count, rate, high in (
+        ("unet", steps, 1.2e-3, 0.0),
+        ("settle", settle, 4e-4, 0.75),
+        ("steady", steady, 3e-4, 0.85),
+    ):
         loop = Loop(name, out, modules, count, rate, seed)
         while loop.step < count:
             chosen = torch.randint(len(latents), (64,), generator=loop.random)
@@ -320,7 +326,9 @@ def main() -> None:
     clip = train_clip(given.out, vae, given.clip_steps, given.seed, given.threads)
     if given.stage == "clip":
         return
-    text, unet, scale = train_unet(given.out, vae, given.unet_steps, given.settle_steps, given.seed, given.threads)
+    text, unet, scale = train_unet(
+        given.out, vae, given.unet_steps, given.settle_steps, given.steady_steps, given.seed, given.threads
+    )
     if given.stage == "unet":
         return
     sharpen_decoder(given.out, vae, given.decoder_steps, given.seed, given.threads)
