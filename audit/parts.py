@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +44,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Give a file its content, whole or not at all; errors as `write_atomically`."""
+    write_atomically(path, lambda file: file.write(data))
 
 
 def cannot_write(path: Path, error: OSError) -> UsageError:
@@ -110,7 +116,7 @@ class Parts:
             first, last = group[0].first, group[-1].last
             if len(group) > 1:
                 paths = [part.path for part in group]
-                write_atomically(self.path(first, last), lambda file, paths=paths: join(paths, file))  # type: ignore[misc]
+                write_atomically(self.path(first, last), partial(join, paths))
         keep = {part.path for part in self.present()}
         for path in list(self.folder.glob(f"*{self.suffix}")):
             if _NAME.match(path.stem) and path not in keep:

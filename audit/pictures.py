@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from audit.parts import cannot_write, write_atomically
+from audit.parts import cannot_write, write_bytes
 
 TAR_BYTES = 1 << 30
 """A tar archive that has grown to this size is closed and the next one begun."""
@@ -56,7 +56,7 @@ class FileStore:
     def put(self, probe_id: str, index: int, suffix: str, data: bytes) -> Place:
         """Store one image."""
         file = f"images/{probe_id}/{index:06d}{suffix}"
-        write_atomically(self._root / file, lambda handle: handle.write(data))
+        write_bytes(self._root / file, data)
         return Place(file)
 
     def sync(self) -> None:

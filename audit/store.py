@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from audit.classifiers.base import Labels
 from audit.errors import UsageError
-from audit.parts import Part, Parts, cannot_write, sha256_of, write_atomically
+from audit.parts import Part, Parts, cannot_write, sha256_of, write_atomically, write_bytes
 from audit.pictures import FileStore, Place, TarStore
 from audit.schema import labels_schema, probe_table, samples_schema
 from probes.probe import Probe
@@ -85,7 +85,7 @@ class Store:
                 raise UsageError(f"{root} is no run directory and not empty. Choose another --out.")
             write_atomically(root / "probes.parquet", lambda file: write_table(probe_table(probes, planned), file))
             draft = root / f".run.{os.getpid()}.tmp"
-            write_atomically(draft, lambda file: file.write(_json({"schema": SCHEMA, **record})))
+            write_bytes(draft, _json({"schema": SCHEMA, **record}))
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
             draft.unlink()
@@ -134,7 +134,7 @@ class Store:
         """Change keys of run.json."""
         with self.lock("record"):
             record = {**self.record(), **changes}
-            write_atomically(self.root / "run.json", lambda file: file.write(_json(record)))
+            write_bytes(self.root / "run.json", _json(record))
 
     def log(self, **event: Any) -> None:
         """Append one event, with its time, to log.jsonl: which process worked on the run, when, with what."""
@@ -298,14 +298,12 @@ class Store:
         """Keep a copy of an own reference (a CSV, and the YAML beside it, if there is one) in references/."""
         for source in (path, path.with_suffix(".yaml")):
             if source.is_file():
-                data = source.read_bytes()
-                target = self.root / "references" / source.name
-                write_atomically(target, lambda file, data=data: file.write(data))  # type: ignore[misc]
+                write_bytes(self.root / "references" / source.name, source.read_bytes())
 
     def write_csv(self, name: str, table: pd.DataFrame) -> None:
         """Store one table of the audit as tables/NAME.csv."""
         text = table.to_csv(index=False, lineterminator="\n")
-        write_atomically(self.tables_folder() / f"{name}.csv", lambda file: file.write(text.encode()))
+        write_bytes(self.tables_folder() / f"{name}.csv", text.encode())
 
     def table(self, name: str) -> pd.DataFrame:
         """One table of the audit.
