@@ -62,6 +62,32 @@ def holm(p: npt.ArrayLike) -> Floats:
     return _back(values, tested, order, np.maximum.accumulate(ranked))
 
 
+def e_benjamini_hochberg(e: npt.ArrayLike) -> Floats:
+    """e-values of one family as adjusted p-values that control the false discovery rate under any dependence.
+
+    Wang & Ramdas (2022) reject the j largest with e₍ⱼ₎ ≥ m/(jα): min over i ≥ j of m/(i·e₍ᵢ₎), at most 1, is the
+    smallest α at which a test is among them. e-values may be looked at after every image.
+
+    Args:
+        e: e-values of one family, any shape; NaN where there was no test.
+
+    Returns:
+        Adjusted p-values in the shape of `e`; NaN where `e` is.
+
+    Raises:
+        ValueError: if an e-value is negative.
+    """
+    values = np.asarray(e, dtype=np.float64)
+    tested = ~np.isnan(values)
+    if np.any(values[tested] < 0):
+        raise ValueError(f"e-values must be 0 or more (got {values[tested].min():g}).")
+    inverse = 1 / np.maximum(values, 1e-100)
+    order = np.argsort(inverse[tested], kind="stable")
+    m = order.size
+    ranked = inverse[tested][order] * m / np.arange(1, m + 1)
+    return _back(inverse, tested, order, np.minimum.accumulate(ranked[::-1])[::-1])
+
+
 def _step_up(p: npt.ArrayLike, *, dependent: bool) -> Floats:
     values, tested, order = _sorted(p)
     m = order.size

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import stats
+from scipy import optimize, stats
 
 from audit.statistics.gap import (
     distance_variance,
+    estimated_variance,
     gap_of_list,
     gap_of_population,
     largest_squared_distance,
@@ -47,6 +48,16 @@ def test_mean_and_variance_are_exact(n, p, r, ordered):
     assert chance @ u**2 - (chance @ u) ** 2 == pytest.approx(
         distance_variance([p], [n], r, ordered=ordered)[0], abs=1e-12
     )
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize(("p", "r"), TRUTHS)
+@pytest.mark.parametrize("n", [4, 6])
+def test_estimated_variance_is_without_bias(n, p, r, ordered):
+    x, chance = outcomes(n, p)
+    expected = distance_variance([p], [n], r, ordered=ordered)[0]
+    assert chance @ estimated_variance(x, r, ordered=ordered) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(estimated_variance([[2, 1], [0, 0]], [0.5, 0.5])).all()
 
 
 def test_is_the_published_formula():
@@ -143,19 +154,32 @@ def test_direction_is_the_class_most_over_represented():
     assert gap_of_list([[20, 30, 50]], r).direction == -1
 
 
-def test_population_is_students_t_over_subjects():
-    rng = np.random.default_rng(3)
-    x = rng.multinomial(50, [0.7, 0.3], size=9)
-    subjects = ["a", "a", "a", "b", "c", "c", "d", "e", "e"]
-    u = squared_distance(x, [0.5, 0.5]) / 0.5
-    means = np.array([u[[s == name for s in subjects]].mean() for name in "abcde"])
-    gap = gap_of_population(x, [0.5, 0.5], subjects)
-    assert gap.squared == pytest.approx(means.mean())
-    interval = stats.t.interval(0.95, 4, means.mean(), stats.sem(means))
-    np.testing.assert_allclose([gap.low, gap.high], np.sqrt(interval))
-    alone = gap_of_population(x[:3], [0.5, 0.5], subjects[:3])
+def test_population_is_students_t_over_subjects_corrected_for_skewness():
+    subjects = np.array(["a", "a", "a", "b", "c", "c", "d", "e", "e"])
+    for women, skewed in (([99, 97, 98, 95, 98, 96, 90, 62, 55], False), ([52, 54, 55, 60, 48, 52, 98, 58, 56], True)):
+        x = np.array([[v, 100 - v] for v in women])
+        u = squared_distance(x, [0.5, 0.5]) / 0.5
+        means = np.array([u[subjects == name].mean() for name in "abcde"])
+        gap = gap_of_population(x, [0.5, 0.5], subjects)
+        assert gap.squared == pytest.approx(means.mean())
+        low, high = stats.t.interval(0.95, 4, means.mean(), stats.sem(means))
+        if skewed:
+            a, t = stats.skew(means) / np.sqrt(5), stats.t.ppf(0.975, 4)
+            root = optimize.brentq(lambda w: w + a * w**2 / 3 + a**2 * w**3 / 27 + a / 6 + t, -50, 0)  # noqa: B023
+            assert means.mean() - root * stats.sem(means) > high + 0.05
+            high = means.mean() - root * stats.sem(means)
+        else:
+            assert stats.skew(means) < 0
+        np.testing.assert_allclose([gap.low, gap.high], np.sqrt(np.clip([low, high], 0, 1)))
+    alone = gap_of_population(x[7:], [0.5, 0.5], subjects[7:])
     assert alone.gap > 0
     assert np.isnan([alone.low, alone.high, alone.shared_tilt, alone.between]).all()
+
+
+def test_population_is_never_closer_than_the_list():
+    x = np.array([[30, 20], [31, 19], [30, 20], [29, 21]])
+    one, such = gap_of_list(x, [0.5, 0.5]), gap_of_population(x, [0.5, 0.5], list("abcd"))
+    np.testing.assert_allclose([such.gap, such.low, such.high], [one.gap, one.low, one.high])
 
 
 @pytest.mark.parametrize("claim", ["list", "population"])

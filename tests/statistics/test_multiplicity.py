@@ -1,4 +1,4 @@
-"""Oracle: statsmodels' multipletests."""
+"""Oracles: statsmodels' multipletests; the definition of e-BH, step by step."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from audit.statistics.multiplicity import benjamini_hochberg, benjamini_yekutieli, holm
+from audit.statistics.multiplicity import benjamini_hochberg, benjamini_yekutieli, e_benjamini_hochberg, holm
 
 FAMILIES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 METHODS = [(benjamini_hochberg, "fdr_bh"), (benjamini_yekutieli, "fdr_by"), (holm, "holm")]
@@ -50,3 +50,21 @@ def test_keeps_the_shape_and_survives_an_empty_family():
 def test_what_is_no_p_value_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
         holm([0.5, 1.5])
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.3])
+@given(e=st.lists(st.floats(0, 1e6), min_size=1, max_size=40))
+def test_e_values_are_rejected_as_defined(alpha, e):
+    """Wang & Ramdas: with e sorted downwards, reject the j* largest, j* the last with j·e_j/m ≥ 1/α."""
+    e = np.array(e)
+    down = np.sort(e)[::-1]
+    enough = np.flatnonzero(down * np.arange(1, e.size + 1) / e.size >= (1 - 1e-12) / alpha)
+    rejected = e >= down[enough[-1]] if enough.size else np.zeros(e.size, dtype=bool)
+    np.testing.assert_array_equal(e_benjamini_hochberg(e) <= alpha * (1 + 1e-9), rejected)
+
+
+def test_e_values_that_were_not_made_do_not_count():
+    adjusted = e_benjamini_hochberg([[100.0, np.nan], [0.0, np.inf]])
+    np.testing.assert_allclose(adjusted, [[0.015, np.nan], [1.0, 0.0]])
+    with pytest.raises(ValueError, match="0 or more"):
+        e_benjamini_hochberg([3.0, -1.0])
