@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.reference import REFERENCES, Reference, ReferenceDataError, _table, load_reference, reference_names
+from audit.classifiers.base import Question
+from audit.reference import (
+    REFERENCES,
+    Coverage,
+    Reference,
+    ReferenceDataError,
+    coverage,
+    load_reference,
+    reference_names,
+)
+from audit.reference_files import read_rows
+from probes.probe import Probe
 
 GENDER = ["woman", "man"]
 FAIRFACE = ["white", "black", "latino_hispanic", "east_asian", "southeast_asian", "indian", "middle_eastern"]
@@ -32,7 +44,10 @@ def own(folder: Path, text: str, name: str = "mine.csv", card: str = "") -> Refe
 
 
 def test_names() -> None:
-    assert reference_names() == ["phantom-world", "uniform", US]
+    assert reference_names() == [
+        *("de-population-2021", "de-women-share", "phantom-world", "uniform", US),
+        *("us-population-2020", "world-population-2021"),
+    ]
 
 
 def test_uniform() -> None:
@@ -83,17 +98,18 @@ def test_us_labour_is_the_published_table(shared_data: Path) -> None:
             assert ours[key, "ethnicity", name] == pytest.approx(float(row[f"{name}_pct"]) / 100)
 
 
-@pytest.mark.parametrize("name", ["uniform", US, "phantom-world"])
+@pytest.mark.parametrize("name", reference_names())
 def test_cards(name: str) -> None:
     card = load_reference(name).card
-    assert (
-        {"title", "source", "year", "universe", "caveats"}
-        <= set(card)
-        <= {"title", "source", "year", "universe", "caveats", "url"}
-    )
-    assert isinstance(card["caveats"], list)
-    assert card["caveats"]
-    assert all(isinstance(caveat, str) for caveat in card["caveats"])
+    needed = {"title", "source", "year", "universe", "caveats"}
+    assert needed <= set(card) <= needed | {"url", "mapping"}
+    for key in ("caveats", *({"mapping"} & set(card))):
+        sentences = card[key]
+        assert isinstance(sentences, list)
+        assert sentences
+        assert all(isinstance(sentence, str) for sentence in sentences)
+    if name not in ("uniform", "phantom-world"):
+        assert all(card[key] for key in (*needed, "mapping"))
 
 
 def test_own_csv(tmp_path: Path) -> None:
@@ -149,7 +165,8 @@ def test_table_round_trip(rows: dict[str, float]) -> None:
     writer = csv.writer(out)
     writer.writerow(["share", "class", "key", "attribute"])
     writer.writerows([repr(share), "woman", key, "gender"] for key, share in rows.items())
-    assert _table(out.getvalue(), "x.csv") == {"gender": {key: {"woman": share} for key, share in rows.items()}}
+    found = read_rows(out.getvalue(), "x.csv")
+    assert found.values == {"gender": {key: {"woman": share} for key, share in rows.items()}}
 
 
 HEAD = "subject,attribute,class,share\n"
@@ -160,12 +177,19 @@ HEAD = "subject,attribute,class,share\n"
     [
         ("subject,attribute,class,shares\n", "column 'shares' is unknown: did you mean 'share'?"),
         ("subject,attribute,class,share,note\n", "column 'note' is unknown"),
-        ("attribute,class,share\n", "needs the columns subject (or key), attribute, class and share"),
+        (
+            "attribute,class,share\n",
+            "needs the columns subject (or key), attribute, class and share (or count), once each",
+        ),
+        ("subject,attribute,class,share,count\n", "needs the columns subject (or key)"),
         ("subject,key,attribute,class,share\n", "needs the columns subject (or key)"),
         ("", "(got none)"),
         (HEAD, "holds no row"),
-        (HEAD + "nurse,gender,woman,.6\nnurse,gender,man,.6\n", "'gender' for 'nurse' add up to 1.2, not 1"),
-        (HEAD + "nurse,gender,woman,.6\n", "add up to 0.6, not 1. Give the share of every class."),
+        (
+            HEAD + "nurse,gender,woman,.6\nnurse,gender,man,.6\n",
+            "'gender' for 'nurse' add up to 1.2, not 1 (0.2 too much)",
+        ),
+        (HEAD + "nurse,gender,woman,.6\n", "add up to 0.6, not 1 (0.4 too little). Give the share of every class."),
         (HEAD + "nurse,gender,woman,60\n", "must be from 0 to 1 (got 60). Divide percentages by 100."),
         (HEAD + "nurse,gender,woman,-1\n", "must be from 0 to 1 (got -1)."),
         (HEAD + "nurse,gender,woman,nan\n", "must be from 0 to 1 (got nan)."),
@@ -193,6 +217,8 @@ def test_own_csv_refused(tmp_path: Path, text: str, message: str) -> None:
         ("- a", "must be a mapping"),
         ("tittle: x", "unknown key 'tittle': did you mean 'title'?"),
         ("overlapping: gender", "overlapping must be a list"),
+        ("optional: {age: child}", "optional must map attributes, each to a list"),
+        ("classes: {gender: [woman]}", "classes must map attributes, each to a mapping"),
         ("title: [", "no valid YAML in line 1"),
     ],
 )
@@ -208,7 +234,8 @@ def test_unknown_classes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ReferenceDataError, match=r"names class 'women' of 'gender', .* did you mean 'woman'"):
         shares(women)
     partly = own(tmp_path, HEAD + "*,gender,woman,.6\n*,gender,diverse,.4\n")
-    with pytest.raises(ReferenceDataError, match="names class 'diverse' of 'gender'"):
+    lists = "The reference has woman, diverse; the classifier has woman, man. Use the same classes in both."
+    with pytest.raises(ReferenceDataError, match="names class 'diverse' of 'gender'.*" + re.escape(lists)):
         shares(partly)
     other = own(tmp_path, HEAD + "*,gender,ivory,.6\n*,gender,umber,.4\n")
     assert shares(other) is None
@@ -229,3 +256,65 @@ def test_unknown_references(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\xff")
     with pytest.raises(ReferenceDataError, match="is not UTF-8"):
         load_reference(str(tmp_path / "x.csv"))
+
+
+def probe(name: str, subject: str = "nurse", **more: object) -> Probe:
+    return Probe(name, "", subject, "occupation", **more)  # type: ignore[arg-type]
+
+
+def test_a_row_of_a_probe_comes_before_that_of_its_subject(tmp_path: Path) -> None:
+    """Key, then probe, then subject, then every probe."""
+    rows = {"probe:nurse.photo": 0.1, "nurse": 0.2, "*": 0.3, "other": 0.4}
+    text = "".join(f"{row},gender,woman,{x}\n{row},gender,man,{1 - x}\n" for row, x in rows.items())
+    reference = own(tmp_path, HEAD + text)
+
+    def women(one: Probe) -> float:
+        found = reference.shares("gender", GENDER, subject=one.subject, keys=one.keys, probe_id=one.probe_id)
+        assert found is not None
+        return round(float(found[0]), 6)
+
+    assert women(probe("nurse.photo", keys={"mine": "other"})) == 0.4
+    assert women(probe("nurse.photo")) == 0.1
+    assert women(probe("nurse.portrait")) == 0.2
+    assert women(probe("nurse", "ceo")) == 0.3
+
+
+def test_coverage_counts_the_probes_that_could_be_compared(tmp_path: Path) -> None:
+    reference = own(tmp_path, HEAD + "nurse,gender,woman,.9\nnurse,gender,man,.1\n")
+    probes = [
+        probe("nurse.photo"),
+        probe("ceo.photo", "ceo"),
+        probe("nurses", people="several"),
+        probe("woman.nurse", asked={"gender": "woman"}),
+    ]
+    assert coverage(reference, probes, Question("gender", ("woman", "man"))) == Coverage(1, 2)
+    assert coverage(reference, probes, Question("age", ("young", "older"))) == Coverage(0, 3)
+    assert coverage(load_reference("uniform"), probes, Question("age", ("young", "older"))) == Coverage(3, 3)
+
+
+def test_coverage_counts_overlapping_classes_too() -> None:
+    """Of the people in an occupation the survey knows White, Black, Asian and Hispanic, each against the rest."""
+    known = probe("nurse.photo", keys={US: "Registered nurses"})
+    question = Question("ethnicity", tuple(FAIRFACE))
+    assert coverage(load_reference(US), [known, probe("athlete", "athlete")], question) == Coverage(1, 2)
+
+
+def test_years_and_sources_of_rows_are_kept(tmp_path: Path) -> None:
+    text = "key,attribute,class,share,year,source\na,gender,woman,1,2020,Somebody\nb,gender,woman,1,,\n"
+    reference = own(tmp_path, text)
+    assert reference.origins == {"a": "2020, Somebody"}
+
+
+def test_a_class_that_may_be_missing(tmp_path: Path) -> None:
+    """Without the class `child` the shares are those among adults; any other missing class is refused."""
+    text = HEAD + "*,age,child,.2\n*,age,young,.2\n*,age,older,.6\n"
+    reference = own(tmp_path, text, card="optional: {age: [child]}\n")
+    found = reference.shares("age", ["young", "older"], subject="x", keys={})
+    assert found is not None
+    assert found.tolist() == pytest.approx([0.25, 0.75], abs=1e-15)
+    whole = reference.shares("age", ["child", "young", "older"], subject="x", keys={})
+    assert whole is not None
+    assert whole.tolist() == pytest.approx([0.2, 0.2, 0.6], abs=1e-15)
+    assert reference.digest() != own(tmp_path, text, name="mine.csv", card="title: x\n").digest()
+    with pytest.raises(ReferenceDataError, match="names class 'young' of 'age'"):
+        reference.shares("age", ["child", "older"], subject="x", keys={})

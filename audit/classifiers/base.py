@@ -61,7 +61,8 @@ class Classifier(Protocol):
 
     def card(self) -> dict[str, object]:
         """What a report says of the instrument, JSON-able: `source`, `construct`, `caveats` (list of sentences),
-        `known_error` (attribute → sentence)."""
+        `known_error` (attribute → sentence), and, where they are known, `error_rates` (attribute → rates as
+        `audit.rates` reads them)."""
         ...
 
     def label(self, images: Sequence[Image.Image]) -> list[Labels]:
@@ -82,4 +83,13 @@ class EmbeddingClassifier(Classifier, Protocol):
 
     def label_embeddings(self, embeddings: npt.NDArray[np.float16]) -> list[Labels]:
         """The labels of n stored embeddings; `label(images)` is `label_embeddings(embed(images))`."""
+        ...
+
+
+@runtime_checkable
+class KeyedClassifier(Classifier, Protocol):
+    """An instrument that has seen particular images before, such as people: it answers by their keys, not by pixels."""
+
+    def label_keys(self, keys: Sequence[str]) -> list[Labels]:
+        """Label n images by their keys (`sample_id`): one `Labels` per question, in the order of `questions`."""
         ...

@@ -129,7 +129,8 @@ class ClipClassifier:
         measured = str(card["measured_with"])
         same = model.replace("-quickgelu", "") == measured
         other = "" if same else f"Not measured for {model}. Of {measured}: "
-        caveats = card["caveats"]
+        caveats, rates = card["caveats"], card["error_rates"]
+        asked = {a.name for a in self._asked}
         return {
             "source": f"{model} (open_clip, zero-shot) with the wordings {self._wordings.name} "
             f"{self._wordings.version}. {card['source']}".strip(),
@@ -139,6 +140,9 @@ class ClipClassifier:
                 a.name: other + a.known_error if a.known_error else f"Not known for {model} with these wordings."
                 for a in self._asked
             },
+            "error_rates": {name: value for name, value in rates.items() if same and name in asked}
+            if isinstance(rates, dict)
+            else {},
         }
 
     def label(self, images: Sequence[Image.Image]) -> list[Labels]:

@@ -43,6 +43,10 @@ def load_classifier(
     """
     options: dict[str, Any] = {"attributes": attributes, "margin": margin}
     tower: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+    if name == "human":
+        raise ClassifierError(
+            "human labels belong to images that are imported: rolecall import FOLDER --human-labels CSV --codes YAML."
+        )
     if name == "faces":
         from audit.classifiers.faces import FacesClassifier
 

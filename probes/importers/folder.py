@@ -6,7 +6,6 @@ from the names of the folders that the images lie in.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
@@ -17,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from probes.probe import Probe, SuiteError, nearest
+from probes.importers.tables import FILE_COLUMNS, FolderError, matches_of, name_of, places_of, rows_of
+from probes.probe import Probe, nearest
 
 if TYPE_CHECKING:
     from probes.suite import Suite
@@ -26,7 +26,6 @@ SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", "
 """Endings of the files that are taken for images, in small letters."""
 LEVELS = ("subject", "condition", "prompt", "language", "*")
 """What a level of folders can be; `*` is passed over."""
-_FILE = ("file", "filename", "file_name", "image", "image_file", "image_name", "image_path", "path", "filepath")
 _COLUMNS = {
     "prompt": ("prompt", "text", "caption"),
     "subject": ("subject", "occupation", "profession", "category"),
@@ -34,10 +33,6 @@ _COLUMNS = {
     "language": ("language", "lang"),
 }
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
-
-
-class FolderError(SuiteError):
-    """A folder cannot be imported as asked. The message is one line: what was wrong, what was got, what to do."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +89,7 @@ def read_folder(
     prompt_column: str | None = None,
     folders: str | None = None,
     suite: Suite | None = None,
+    subjects: Mapping[str, str] | None = None,
 ) -> Import:
     """Find the images in `folder`, at any depth, and the probe of each. No image is opened, nothing is changed.
 
@@ -102,9 +98,12 @@ def read_folder(
     is the only one meant. Otherwise the names of the folders say it, level by level as in `folders`
     ("subject/condition"; see `LEVELS`), by default the first level is the subject and the rest the condition. Probes
     take over the keys of references of the subject of the same name in `suite`, or of its probe with the same prompt.
+    `subjects` says what a subject that is called otherwise here is called there (`{"swe": "software_developer"}`); the
+    ids of its probes keep the name it has here.
 
     Raises:
-        FolderError: no such folder, no images, or a table, column or level that cannot be used.
+        FolderError: no such folder, no images, a table, column or level that cannot be used, or a subject in
+            `subjects` that the suite does not have.
     """
     if not folder.is_dir():
         raise FolderError(f"{folder} is no folder. Give the folder that holds the images.")
@@ -122,7 +121,7 @@ def read_folder(
             f"{folder.name} has no images that belong to a prompt (got {len(files)} images, looked for "
             f"{' '.join(SUFFIXES)}{'; the first one left out: ' + unmatched[0] if unmatched else ''})."
         )
-    return _numbered(found, unmatched, suite)
+    return _numbered(found, unmatched, suite, _meant(subjects or {}, suite))
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -182,7 +181,7 @@ def _table(
 
 def _columns(path: Path, file_column: str | None, prompt_column: str | None) -> dict[str, str] | str:
     """Columns of the table by what they mean, or a sentence that says what is missing."""
-    header = next(_rows(path), (0, {}))[1]
+    header = next(rows_of(path), (0, {}))[1]
     known = {name.strip().lower(): name for name in header}
 
     def pick(given: str | None, names: Sequence[str]) -> str | None:
@@ -192,7 +191,7 @@ def _columns(path: Path, file_column: str | None, prompt_column: str | None) -> 
     for option, given in (("--file-column", file_column), ("--prompt-column", prompt_column)):
         if given and pick(given, ()) is None:
             return f"there is no column {given!r} for {option}; {nearest(given, header)}"
-    file = pick(file_column, _FILE)
+    file = pick(file_column, FILE_COLUMNS)
     if file is None:
         return f"no column names the files (got {', '.join(header) or 'no rows'}). Say which with --file-column."
     columns = {"file": file}
@@ -205,34 +204,20 @@ def _columns(path: Path, file_column: str | None, prompt_column: str | None) -> 
     return columns
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and row, column → text; a byte-order mark and `;` or tabs between the columns are fine."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
-            delimiter = max(",;\t", key=head.count)
-            reader = csv.DictReader(file, delimiter=delimiter, restval="", restkey="")
-            for row in reader:
-                yield reader.line_num, {key: str(value).strip() for key, value in row.items() if key}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FolderError(f"{path.name} cannot be read as CSV in UTF-8: {' '.join(str(error).split())}") from None
-
-
 def _from_table(
     files: Mapping[str, Path], folder: Path, table: Path, columns: Mapping[str, str], unmatched: list[str]
 ) -> Iterator[_Found]:
-    places = _places(files)
+    places = places_of(files)
     seen: dict[str, int] = {}
-    for line, row in _rows(table):
+    for line, row in rows_of(table):
         given = row[columns["file"]]
         where = f"{table.name}, line {line}"
         asked = _Asked(**{meaning: row[column] for meaning, column in columns.items() if meaning != "file"})
         if not given or not (asked.prompt or asked.subject):
             unmatched.append(f"{given or 'a row'} ({where} names no {'prompt' if given else 'file'})")
             continue
-        name = PurePosixPath(given.replace("\\", "/").lstrip("/")).as_posix()
-        matches = _matches(places, name)
+        name = name_of(given)
+        matches = matches_of(places, name)
         real = matches[0] if len(matches) == 1 else ""
         if (real or name) in seen:
             unmatched.append(f"{given} ({where} names it again, after line {seen[real or name]})")
@@ -248,28 +233,7 @@ def _from_table(
             unmatched.append(f"{name} (not in {table.name})")
 
 
-def _places(files: Mapping[str, Path]) -> list[dict[str, list[str]]]:
-    """Files by whole path, path without ending, name, and name without ending."""
-    places: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
-    for name in files:
-        for place, key in zip(places, _keys(name), strict=True):
-            place[key].append(name)
-    return places
-
-
-def _keys(name: str) -> tuple[str, str, str, str]:
-    path = PurePosixPath(name)
-    return name, path.with_suffix("").as_posix(), path.name, path.stem
-
-
-def _matches(places: Sequence[Mapping[str, list[str]]], name: str) -> list[str]:
-    for place, key in zip(places, _keys(name), strict=True):
-        if key in place:
-            return place[key]
-    return []
-
-
-def _numbered(found: Sequence[_Found], unmatched: list[str], suite: Suite | None) -> Import:
+def _numbered(found: Sequence[_Found], unmatched: list[str], suite: Suite | None, meant: Mapping[str, str]) -> Import:
     groups: dict[_Asked, list[_Found]] = defaultdict(list)
     for item in found:
         groups[item.asked].append(item)
@@ -285,7 +249,7 @@ def _numbered(found: Sequence[_Found], unmatched: list[str], suite: Suite | None
             pairs[name if len(same) == 1 else f"{name}.{mark}"] = asked
     probes, images = [], []
     for probe_id in sorted(pairs):
-        probes.append(_probe(probe_id, pairs[probe_id], suite))
+        probes.append(_probe(probe_id, pairs[probe_id], suite, meant))
         group = sorted(groups[pairs[probe_id]], key=lambda item: item.order)
         images += [
             ImportedImage(probe_id, index, item.path, dict(item.details), item.reason)
@@ -294,9 +258,21 @@ def _numbered(found: Sequence[_Found], unmatched: list[str], suite: Suite | None
     return Import(tuple(probes), tuple(images), tuple(unmatched))
 
 
-def _probe(probe_id: str, asked: _Asked, suite: Suite | None) -> Probe:
+def _meant(subjects: Mapping[str, str], suite: Suite | None) -> dict[str, str]:
+    """Subjects as they are called here, as slugs → as they are meant."""
+    for name, meant in subjects.items():
+        if suite is not None and meant not in suite.subjects:
+            raise FolderError(
+                f"{name!r} is said to be the subject {meant!r}, which the suite {suite.name!r} does not have: "
+                f"{nearest(meant, suite.subjects)}"
+            )
+    return {slug(name): meant for name, meant in subjects.items()}
+
+
+def _probe(probe_id: str, asked: _Asked, suite: Suite | None, meant: Mapping[str, str]) -> Probe:
     subject = slug(asked.subject or asked.prompt)
-    known = _known(subject, asked.prompt, suite)
+    subject = meant.get(subject, subject)
+    known = _known(slug(subject), asked.prompt, suite)
     return Probe(
         probe_id=probe_id,
         text=asked.prompt,
