@@ -72,8 +72,8 @@ class Wordings:
     name: str
     version: str
     card: Mapping[str, object]
-    """`title`, `source`, `construct`, `caveats` (list of sentences), `measured_with` (the classifier that the known
-    error rates belong to; empty if there are none)."""
+    """`title`, `source`, `construct`, `caveats` (list of sentences), `error_rates` (attribute → rates as `audit.rates`
+    reads them), `measured_with` (the classifier that the known error rates belong to; empty if there are none)."""
     attributes: tuple[AttributeSpec, ...]
     persons: Persons | None = None
     """None: every image is taken to show one person."""
@@ -153,16 +153,19 @@ def _wordings(given: object, stem: str) -> Wordings:
         raise WordingsError("attributes must have at least one attribute (got none).")
     attributes = tuple(_attribute(name, value) for name, value in specs.items())
     card = _mapping(
-        top.get("card") or {}, "card", ("title", "source", "construct", "caveats", "known_error", "measured_with")
+        top.get("card") or {},
+        "card",
+        ("title", "source", "construct", "caveats", "known_error", "error_rates", "measured_with"),
     )
     known_error = _mapping(card.pop("known_error", None) or {}, "card.known_error", tuple(specs))
     attributes = tuple(replace(a, known_error=str(known_error.get(a.name, ""))) for a in attributes)
+    error_rates = _mapping(card.get("error_rates") or {}, "card.error_rates", tuple(specs))
     caveats = _texts(card.get("caveats") or [], "card.caveats", empty=True)
     texts = {key: " ".join(str(card.get(key, "")).split()) for key in ("title", "source", "construct", "measured_with")}
     return Wordings(
         name=str(top.get("name", stem)),
         version=str(top.get("version", "")),
-        card={**texts, "caveats": list(caveats)},
+        card={**texts, "caveats": list(caveats), "error_rates": error_rates},
         attributes=attributes,
         persons=_persons(top["persons"]) if top.get("persons") is not None else None,
         joint=_joint(top["joint"], attributes) if top.get("joint") is not None else None,

@@ -1,0 +1,223 @@
+"""What people answered beside what a classifier answered for the same images: the confusion of an instrument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from audit import human
+from audit.classifiers.base import NOT_MEASURED, Question
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from audit.store import Store
+
+Floats = npt.NDArray[np.float64]
+
+CONFUSION = ("classifier", "attribute", "viewer", "predicted", "count", "rate")
+"""Columns of calibration.csv."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Answers of people (rows) and of one classifier (columns) to one question, for the same images.
+
+    With several raters an image counts once, with the answer of most of them; where two answers tie, it is `unclear`.
+    Images that were sampled with unequal probabilities are weighted by their inverse (Begg & Greenes 1983); all weights
+    together are the number of images.
+    """
+
+    classifier: str
+    attribute: str
+    classes: tuple[str, ...]
+    """The k classes of the question, in order."""
+    answers: tuple[str, ...]
+    """Y answers of people: the k classes, then those of `unclear`, `no_person`, `several_people` that occurred."""
+    predicted: tuple[str, ...]
+    """C answers of the classifier: the k classes, then `unclear`, `no_person`, `several_people`."""
+    table: Floats
+    """Y × C weighted counts; whole numbers where all images had the same chance."""
+    counts: Floats
+    """Y × C images."""
+    squares: Floats
+    """Y × C sums of the squared weights."""
+    source: Literal["audited", "other"]
+    """`audited`: a random sample of the run's own images; `other`: images from elsewhere."""
+    images: int
+    raters: tuple[str, ...] = ()
+    by_probe: Mapping[str, Floats] = field(default_factory=dict)
+    """probe_id → its part of `table` (Y × C); they add up to `table`. Only for the run's own images."""
+    note: str = ""
+    """What a reader must know of it, in a sentence or two."""
+
+    @property
+    def weighted(self) -> bool:
+        """True if the images had unequal chances to be labelled."""
+        return not np.allclose(self.table, self.counts)
+
+    def rows(self) -> Floats:
+        """The table with each row scaled to its effective number of images, (Σw)²/Σw² (Kish 1965).
+
+        For P(classifier | people): it gives every rate its true precision. Equal to `table` without weights.
+        """
+        return _scaled(self.table, self.table.sum(axis=1, keepdims=True), self.squares.sum(axis=1, keepdims=True))
+
+    def columns(self) -> Floats:
+        """The same for columns and P(people | classifier)."""
+        return _scaled(self.table, self.table.sum(axis=0, keepdims=True), self.squares.sum(axis=0, keepdims=True))
+
+
+def calibrations(
+    store: Store, others: Sequence[str] = (), classifiers: Sequence[str] | None = None
+) -> dict[tuple[str, str], Calibration]:
+    """What is known of the errors of a run's classifiers, by classifier and attribute.
+
+    From human/labels.csv; where people have not labelled the run's own images, from other images. A classifier with
+    other classes than people answered with has none.
+
+    Args:
+        store: the run.
+        others: calibrations from other images, as `audit.other_images.load` takes them.
+        classifiers: which classifiers; by default all.
+
+    Returns:
+        Empty if nobody has labelled an image.
+
+    Raises:
+        UsageError: if labels or calibrations cannot be used; in one line.
+    """
+    from audit.other_images import load
+
+    names = human.ordered_classifiers(store) if classifiers is None else classifiers
+    made = {key: found for key, found in load(others, store).items() if key[0] in names} if others else {}
+    given = human.labels(store)
+    if given.empty:
+        return made
+    asked = questions_of(store)
+    for name in names:
+        joined = paired(store, name, given)
+        for question in asked[name]:
+            rows = joined[joined["attribute"] == question.attribute]
+            if rows.empty or not set(rows["true"]) <= {*question.classes, *NOT_MEASURED}:
+                continue
+            raters = sorted(set(given.loc[given["attribute"] == question.attribute, "rater"]))
+            made[name, question.attribute] = tabulate(name, question, rows, "audited", raters)
+    return made
+
+
+def paired(store: Store, classifier: str, given: pd.DataFrame) -> pd.DataFrame:
+    """Answers of people and of a classifier side by side, one row an image and attribute.
+
+    Args:
+        store: the run that the images belong to.
+        classifier: name of the classifier.
+        given: labels of people, as in human/labels.csv.
+
+    Returns:
+        sample_id, attribute, true, sampling_probability, probe_id, predicted.
+    """
+    seen = human.majority(given).rename(columns={"class": "true"})
+    return seen.merge(human.predictions(store, classifier, seen["sample_id"]), on=["sample_id", "attribute"])
+
+
+def tabulate(
+    classifier: str,
+    question: Question,
+    rows: pd.DataFrame,
+    source: Literal["audited", "other"],
+    raters: Iterable[str] = (),
+    note: str = "",
+) -> Calibration:
+    """Make the calibration of one classifier and question.
+
+    Args:
+        classifier: its name.
+        question: attribute and classes.
+        rows: columns true, predicted, sampling_probability; `count` where a row stands for several images; `probe_id`
+            for the run's own images.
+        source: where the images come from.
+        raters: who labelled them.
+        note: what a reader must know of it.
+
+    Returns:
+        The calibration.
+    """
+    others = [answer for answer in NOT_MEASURED if (rows["true"] == answer).any()]
+    answers, predicted = (*question.classes, *others), (*question.classes, *NOT_MEASURED)
+    count = rows["count"].to_numpy(np.float64) if "count" in rows else np.ones(len(rows))
+    weight = 1 / rows["sampling_probability"].to_numpy(np.float64)
+    weight *= count.sum() / (weight * count).sum()
+    weight = np.where(np.isclose(weight, 1), 1.0, weight)
+    cells = (
+        rows["true"].map({name: i for i, name in enumerate(answers)}).to_numpy(np.int64),
+        rows["predicted"].map({name: i for i, name in enumerate(predicted)}).to_numpy(np.int64),
+    )
+
+    def filled(values: Floats, chosen: Any = slice(None)) -> Floats:
+        table = np.zeros((len(answers), len(predicted)))
+        np.add.at(table, (cells[0][chosen], cells[1][chosen]), values[chosen])
+        return table
+
+    by_probe = {}
+    if source == "audited":
+        for probe, places in rows.reset_index(drop=True).groupby("probe_id", sort=True).indices.items():
+            by_probe[str(probe)] = filled(weight * count, places)
+    return Calibration(
+        classifier=classifier,
+        attribute=question.attribute,
+        classes=question.classes,
+        answers=answers,
+        predicted=predicted,
+        table=filled(weight * count),
+        counts=filled(count),
+        squares=filled(weight**2 * count),
+        source=source,
+        images=int(count.sum()),
+        raters=tuple(raters),
+        by_probe=by_probe,
+        note=note,
+    )
+
+
+def calibration_table(known: Mapping[tuple[str, str], Calibration]) -> pd.DataFrame:
+    """calibration.csv: one row for each classifier, attribute, answer of people and answer of the classifier.
+
+    `count` is the weighted number of images, `rate` its share of the row, P(classifier | people), empty in rows without
+    an image.
+    """
+    import pandas as pd
+
+    parts = []
+    for each in known.values():
+        total = each.table.sum(axis=1, keepdims=True)
+        rate = np.divide(each.table, total, out=np.full_like(each.table, np.nan), where=total > 0)
+        columns: dict[str, Any] = {
+            "classifier": each.classifier,
+            "attribute": each.attribute,
+            "viewer": np.repeat(each.answers, len(each.predicted)),
+            "predicted": np.tile(each.predicted, len(each.answers)),
+            "count": each.table.ravel(),
+            "rate": rate.ravel(),
+        }
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)[list(CONFUSION)] if parts else pd.DataFrame(columns=list(CONFUSION))
+
+
+def questions_of(store: Store) -> dict[str, list[Question]]:
+    """classifier → its questions."""
+    record = store.record()["classifiers"]
+    return {
+        name: [Question(entry["attribute"], tuple(entry["classes"])) for entry in record[name]["questions"]]
+        for name in human.ordered_classifiers(store)
+    }
+
+
+def _scaled(table: Floats, weights: Floats, squares: Floats) -> Floats:
+    effective = np.divide(weights, squares, out=np.ones_like(weights), where=squares > 0)
+    scaled: Floats = table * effective
+    return scaled
