@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from audit.classifiers.base import Classifier, EmbeddingClassifier, Labels
+from audit.classifiers.base import Classifier, EmbeddingClassifier, KeyedClassifier, Labels
 from audit.errors import UsageError
 from audit.pictures import decode, load
 from audit.progress import Progress
-from audit.sources import Made, Source
+from audit.sequential import Answers, outcome
+from audit.sources import Made, RoundSource, Source
 from audit.store import KEYS, Store
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from audit.parts import Part
+    from audit.sequential import Rule
 
 
 def make(
@@ -60,6 +62,55 @@ def make(
     return len(store.samples.batches()) == len(source)
 
 
+def make_in_rounds(
+    store: Store,
+    source: RoundSource,
+    classifiers: Sequence[Classifier],
+    rule: Rule,
+    *,
+    image_store: str = "files",
+    progress: Progress,
+) -> None:
+    """Make images in rounds until every probe is decided or has been asked the most images, and label them.
+
+    Which probes are asked again follows from the stored labels of the rounds before. At the end the images that were
+    asked for stand in probes.parquet, and what came of it in run.json.
+    """
+    with store.lock("shard-1-of-1", wait=False):
+        done = store.samples.batches()
+        answers = Answers(rule, source.plan.batch_size, source.step, source.plan.images)
+        for table in store.label_parts(rule.classifier):
+            answers.add(table)
+        rounds, asked = 0, list(range(len(rule.probe_ids)))
+        images = None
+        try:
+            while numbers := source.ask(rounds, asked):
+                todo = [number for number in numbers if number not in done]
+                total = sum(source.size(number) for number in numbers)
+                left = sum(source.size(number) for number in todo)
+                title = f"{source.title}, round {rounds + 1}: {len(asked)} of {len(rule.probe_ids)} probes open"
+                if todo:
+                    with progress.task(title, total, total - left) as task:
+                        for number in todo:
+                            if images is None:
+                                images = store.image_store(image_store, number)
+                            _make_batch(store, source.make(number), number, classifiers, images)
+                            answers.add(store.labels_of(rule.classifier, number))
+                            task.advance(source.size(number))
+                rounds += 1
+                asked = answers.still_open(rounds, asked)
+        finally:
+            if images is not None:
+                images.close()
+        made = source.asked()
+        store.settle(dict(zip(rule.probe_ids, made, strict=True)))
+        record = store.record()
+        store.update(
+            plan={**record["plan"], "batches": len(source), "samples": sum(made)},
+            sequential={**record["sequential"], **outcome(answers, made, rounds)},
+        )
+
+
 def _make_batch(
     store: Store, made: Sequence[Made], number: int, classifiers: Sequence[Classifier], images: Any
 ) -> None:
@@ -70,7 +121,7 @@ def _make_batch(
     present = [row for row, _ in shown]
     pictures = [image for _, image in shown]
     for classifier in classifiers:
-        labels = _label(store, classifier, number, pictures)
+        labels = _label(store, classifier, number, present, pictures)
         store.write_labels(classifier.name, number, number, _keys(present), labels)
     store.write_samples(number, rows)
 
@@ -99,7 +150,11 @@ def _row(number: int, item: Made, images: Any) -> dict[str, Any]:
     return row
 
 
-def _label(store: Store, classifier: Classifier, number: int, images: Sequence[Image.Image]) -> list[Labels]:
+def _label(
+    store: Store, classifier: Classifier, number: int, rows: Sequence[dict[str, Any]], images: Sequence[Image.Image]
+) -> list[Labels]:
+    if isinstance(classifier, KeyedClassifier):
+        return classifier.label_keys([row["sample_id"] for row in rows])
     if isinstance(classifier, EmbeddingClassifier):
         embeddings = classifier.embed(images)
         store.write_embeddings(classifier.embedding_name, number, embeddings)
@@ -144,7 +199,7 @@ def _label_from_embeddings(store: Store, classifier: Classifier, part: Part, row
 
 def _label_from_images(store: Store, classifier: Classifier, number: int, rows: pa.Table) -> None:
     batch = [row for row in rows.to_pylist() if row["batch"] == number]
-    labels = _label(store, classifier, number, [_stored(store, row) for row in batch])
+    labels = _label(store, classifier, number, batch, [_stored(store, row) for row in batch])
     store.write_labels(classifier.name, number, number, _keys(batch), labels)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from audit.pictures import decode, encode
 from probes.generators.base import Generator, Outcome, Request
-from probes.plan import Plan, digest_of
+from probes.plan import Plan, Sample, digest_of
 
 if TYPE_CHECKING:
     from probes.importers.folder import Import, ImportedImage
@@ -70,7 +70,9 @@ class GeneratedSource:
 
     def make(self, number: int) -> list[Made]:
         """The samples of batch `number`; a short last batch is padded with copies, which are thrown away."""
-        samples = self.plan.batch(number).samples
+        return self._made(self.plan.batch(number).samples)
+
+    def _made(self, samples: Sequence[Sample]) -> list[Made]:
         requests = [Request(sample.prompt, sample.seed) for sample in samples]
         if self.generator.fixed_batches:
             requests += [requests[-1]] * (self.plan.batch_size - len(requests))
@@ -91,6 +93,52 @@ class GeneratedSource:
                 row = dataclasses.replace(row, data=encode(image), image=image)
             made.append(row)
         return made
+
+
+class RoundSource(GeneratedSource):
+    """Images made in rounds: each round asks the next images of the probes that are still open.
+
+    A batch holds images of one probe only, and batches are numbered in the order in which they are asked for. With a
+    generator of fixed batches an image is the same as in a run that makes all of them, since batches are padded to the
+    same size and neighbours do not matter.
+    """
+
+    def __init__(self, plan: Plan, generator: Generator, round_images: int) -> None:
+        super().__init__(plan, generator)
+        self.step = max(1, round(round_images / plan.batch_size)) * plan.batch_size
+        """Images of an open probe per round: whole batches, as near to `round_images` as they come."""
+        self._places: list[tuple[int, int]] = []
+
+    def ask(self, rounds: int, probes: Sequence[int]) -> range:
+        """Ask the next images of these probes, by position, after so many rounds: the numbers of the new batches."""
+        before = len(self._places)
+        last = min((rounds + 1) * self.step, self.plan.images)
+        for probe in probes:
+            self._places += [(probe, first) for first in range(rounds * self.step, last, self.plan.batch_size)]
+        return range(before, len(self._places))
+
+    def asked(self) -> list[int]:
+        """Images asked so far, by probe."""
+        images = [0] * len(self.plan.probes)
+        for number, (probe, _) in enumerate(self._places):
+            images[probe] += self.size(number)
+        return images
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def size(self, number: int) -> int:
+        """Number of samples in batch `number`."""
+        return min(self.plan.batch_size, self.plan.images - self._places[number][1])
+
+    def make(self, number: int) -> list[Made]:
+        """The samples of batch `number`."""
+        return self._made(self.plan.part(number, *self._places[number]).samples)
+
+
+def imported_id(item: ImportedImage) -> str:
+    """The `sample_id` of an imported image."""
+    return digest_of({"imported": Path(item.path).name, "probe": item.probe_id, "index": item.index})
 
 
 class ImportedSource:
@@ -120,8 +168,7 @@ class ImportedSource:
         for item in self._batch(number):
             path = Path(item.path)
             details = dict(item.details)
-            sample_id = digest_of({"imported": path.name, "probe": item.probe_id, "index": item.index})
-            row = Made(sample_id, item.probe_id, item.index, 0, "failed", item.reason, details=details)
+            row = Made(imported_id(item), item.probe_id, item.index, 0, "failed", item.reason, details=details)
             if not item.reason:
                 try:
                     data = path.read_bytes()

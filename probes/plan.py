@@ -88,6 +88,19 @@ class Plan:
         last = min(first + self.batch_size, self.samples)
         return Batch(number, tuple(self._sample(s, model) for s in range(first, last)))
 
+    def part(self, number: int, probe: int, first: int) -> Batch:
+        """Batch `number` of a run in rounds: images of one probe, by its position, from index `first` on.
+
+        Raises:
+            IndexError: if the plan has no such probe or image.
+        """
+        if not (0 <= probe < len(self.probes) and 0 <= first < self.images):
+            raise IndexError(f"the plan has no image {first} of probe {probe}.")
+        model = digest_of(dict(self.fingerprint))
+        last = min(first + self.batch_size, self.images)
+        start = probe * self.images
+        return Batch(number, tuple(self._sample(s, model) for s in range(start + first, start + last)))
+
     def numbers(self, shard: tuple[int, int] = (1, 1)) -> Iterator[int]:
         """Numbers of the batches of shard `i` of `n`, counted from 1: every n-th batch, from the i-th."""
         part, parts = shard
