@@ -6,8 +6,9 @@
 >>> run.report()                         # one self-contained HTML file
 
 `audit.open(path)` opens a run of any age; `audit.import_folder(path)` audits images that others made;
-`audit.label`, `audit.analyze` work on a run again. Each error that you can mend is a `UsageError` (or a `SuiteError`,
-`GeneratorError`, `ClassifierError`, `ReferenceDataError`) of one line.
+`audit.label`, `audit.analyze` work on a run again; `audit.annotate` writes a sheet on which people label its images,
+`audit.read_labels` takes their labels back; `audit.power` plans images and probes. Each error that you can mend is a
+`UsageError` (or a `SuiteError`, `GeneratorError`, `ClassifierError`, `ReferenceDataError`) of one line.
 """
 
 from __future__ import annotations
@@ -15,19 +16,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from audit.annotation import annotate, read_truth
     from audit.errors import UsageError
+    from audit.human import read_labels
+    from audit.planning import power
     from audit.results import Run
     from audit.verbs import analyze, import_folder, label, open, run
 
-__all__ = ["Run", "UsageError", "analyze", "import_folder", "label", "open", "run"]
+__all__ = [
+    "Run",
+    "UsageError",
+    "analyze",
+    "annotate",
+    "import_folder",
+    "label",
+    "open",
+    "power",
+    "read_labels",
+    "read_truth",
+    "run",
+]
 
 _HOMES = {
     "Run": "audit.results",
     "UsageError": "audit.errors",
     "analyze": "audit.verbs",
+    "annotate": "audit.annotation",
     "import_folder": "audit.verbs",
     "label": "audit.verbs",
     "open": "audit.verbs",
+    "power": "audit.planning",
+    "read_labels": "audit.human",
+    "read_truth": "audit.annotation",
     "run": "audit.verbs",
 }
 

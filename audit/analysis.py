@@ -2,95 +2,112 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audit.classifiers.base import NOT_MEASURED
-from audit.findings import Counts, find
+from audit import other_images
+from audit.agreements import agreement_table
+from audit.calibration import Calibration, calibration_table, calibrations
+from audit.compared import GAPS, Settings
+from audit.comparison import compare_conditions
+from audit.corrections import Evidence
+from audit.counting import count
+from audit.counts import Counts
+from audit.findings import SHARES, find
+from audit.rates import Rates, rates_of, read_rates
+from audit.record import check_names
 from audit.reference import Reference, load_reference, reference_names
+from audit.reference_files import files_of
+from audit.sequential import table as sequential_table
 from audit.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
+    from audit.config import Config
     from reports.view import Picture, View
 
 
-def count(store: Store, classifier: str) -> list[Counts]:
-    """The narrow waist: for each attribute, images by probe and class, and those without a class in their own columns.
-
-    Reads one part at a time; memory does not grow with the number of images.
-    """
-    import pandas as pd
-
-    probes = store.probes()
-    planned = store.planned()
-    outcomes = _outcomes(store)
-    answers: Counter[tuple[str, str, str]] = Counter()
-    for table in store.label_parts(classifier):
-        answers += _grouped(table, ["probe_id", "attribute", "class"])
-    counts = []
-    for question in store.record()["classifiers"][classifier]["questions"]:
-        attribute, classes = question["attribute"], tuple(question["classes"])
-        rows = []
-        for probe in probes:
-            name = probe.probe_id
-            made = {outcome: outcomes[name, outcome] for outcome in ("ok", "refused", "failed")}
-            rows.append(
-                {
-                    "probe_id": name,
-                    "subject": probe.subject,
-                    "kind": probe.kind,
-                    "language": probe.language,
-                    "form": probe.form,
-                    "template": probe.template,
-                    "people": probe.people,
-                    "asked": planned[name],
-                    "made": made["ok"],
-                    "refused": made["refused"],
-                    "failed": made["failed"],
-                    **{answer: answers[name, attribute, answer] for answer in NOT_MEASURED},
-                    **{f"class__{c}": answers[name, attribute, c] for c in classes},
-                }
-            )
-        counts.append(Counts(classifier, attribute, classes, bool(question["ordered"]), pd.DataFrame(rows)))
-    return counts
+MORE = (
+    *("overall", "heterogeneity", "amplification", "intersections", "comparison", "sequential"),
+    *("calibration", "agreement"),
+)
+"""Tables besides shares, gaps and missing; a run has those that apply to it."""
 
 
-def _outcomes(store: Store) -> Counter[tuple[str, str]]:
-    outcomes: Counter[tuple[str, str]] = Counter()
-    for _, _, table in store.sample_parts(["probe_id", "outcome"]):
-        outcomes += _grouped(table, ["probe_id", "outcome"])
-    return outcomes
-
-
-def _grouped(table: pa.Table, keys: Sequence[str]) -> Counter[Any]:
-    grouped = table.group_by(list(keys)).aggregate([([], "count_all")])
-    columns = [grouped[key].to_pylist() for key in keys]
-    return Counter(dict(zip(zip(*columns, strict=True), grouped["count_all"].to_pylist(), strict=True)))
-
-
-def analyze(store: Store, references: Sequence[str], claim: str, draws: int, seed: int) -> None:
+def analyze(store: Store, references: Sequence[str], claim: str, settings: Config) -> None:
     """Make the tables of the audit and record their digests in run.json."""
+    record = store.record()
     loaded = [_reference(store, name) for name in references]
-    counts = [each for classifier in store.classifiers() for each in count(store, classifier)]
-    tables = find(counts, store.probes(), loaded, claim=claim, draws=draws, seed=seed)
-    for name in references:
-        if name not in reference_names() and Path(name).is_file():
-            store.keep_reference(Path(name))
-    for name in ("shares", "gaps", "missing"):
-        store.write_csv(name, getattr(tables, name))
+    check_names([reference.name for reference in loaded])
+    counted = {classifier: count(store, classifier) for classifier in store.classifiers()}
+    counts = [each for tables, _ in counted.values() for each in tables]
+    joint = [each for _, tables in counted.values() for each in tables]
+    found = calibrations(store, settings.calibration or ())
+    primary = record.get("primary") or {}
+    evidence = _evidence(store, record, counts, found, settings)
+    chosen = Settings(
+        claim=claim,
+        declared=(
+            str((record.get("sequential") or {}).get("classifier") or next(iter(record["classifiers"]), "")),
+            str(primary.get("attribute")),
+            str(primary.get("reference")),
+        ),
+        alpha=settings.alpha,
+        delta=settings.delta,
+        draws=settings.draws,
+        seed=settings.seed,
+        sequential=bool(record.get("sequential")),
+    )
+    probes = store.probes()
+    tables = find(counts, probes, loaded, **chosen._asdict(), evidence=evidence, joint=joint)
+    for reference in loaded:
+        if reference.name not in reference_names():
+            store.keep_reference(files_of(reference))
+    for name, table in vars(tables).items():
+        store.write_csv(name, table)
+    store.write_csv("calibration", calibration_table(found))
+    store.write_csv("agreement", agreement_table(store))
+    if not chosen.sequential:
+        store.write_csv("comparison", compare_conditions(counts, probes, chosen, known=evidence))
+    if record.get("sequential"):
+        stopped = sequential_table(counts, probes, loaded, sequential=record["sequential"])
+        store.write_csv("sequential", stopped)
+    others = other_images.keep(settings.calibration or (), store)
     store.update(
+        calibration=others,
         references=[reference.name for reference in loaded],
         reference_cards={reference.name: _card(reference) for reference in loaded},
         reference_digests={reference.name: reference.digest() for reference in loaded},
         files=store.digests(),
     )
+
+
+def _evidence(
+    store: Store,
+    record: Mapping[str, Any],
+    counts: Sequence[Counts],
+    found: Mapping[tuple[str, str], Calibration],
+    settings: Config,
+) -> dict[tuple[str, str], Evidence]:
+    """What is known of the errors of each instrument: people's labels, else rates that user or card declare."""
+    evidence = {}
+    declared: dict[str, Rates] = {}
+    kept = store.keep_error_rates(Path(settings.error_rates) if settings.error_rates else None)
+    if kept is not None:
+        declared = read_rates(kept, {each.attribute: each.classes for each in counts})
+    for each in counts:
+        card = record["classifiers"][each.classifier]["card"]
+        rates = declared.get(each.attribute)
+        known = (card.get("error_rates") or {}).get(each.attribute)
+        if rates is None and known:
+            rates = rates_of(each.attribute, each.classes, known, "card", f"card of {each.classifier}")
+        pair = (each.classifier, each.attribute)
+        evidence[pair] = Evidence(found.get(pair), rates, people=bool(card.get("people")))
+    return evidence
 
 
 def _reference(store: Store, name: str) -> Reference:
@@ -165,15 +182,17 @@ def view(store: Store) -> View:
         for name in classifiers
         for question in record["classifiers"][name]["questions"]
     }
+    shares, gaps = store.table("shares"), store.table("gaps")
     return View(
         run=record,
         probes=pd.DataFrame([vars(probe) for probe in store.probes()]),
-        shares=store.table("shares"),
-        gaps=store.table("gaps"),
+        shares=shares.reindex(columns=[*SHARES, *(c for c in shares if c not in SHARES)]),
+        gaps=gaps.reindex(columns=[*GAPS, *(c for c in gaps if c not in GAPS)]),
         missing=store.table("missing"),
         pictures=Pictures(store, classifiers),
         classifier_cards={name: record["classifiers"][name]["card"] for name in classifiers},
         reference_cards=record["reference_cards"],
         suite_card=record["suite"]["card"],
         questions=questions,
+        more={name: store.table(name) for name in MORE if store.has_table(name)},
     )

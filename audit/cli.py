@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
@@ -27,7 +28,11 @@ IMPORT_KEYS = (
     "label_dtype",
     "label_batch_size",
     "reference",
+    "calibration",
     "primary",
+    "error_rates",
+    "alpha",
+    "delta",
     "draws",
     "seed",
     "device",
@@ -38,26 +43,27 @@ LABEL_KEYS = ("wordings", "attributes", "margin", "label_dtype", "label_batch_si
 
 
 class ConfigCommand(click.Command):
-    """A command with one option for each of some keys of the configuration, made when its options are needed."""
+    """A command with one option for each of some keys of a model (MODULE:NAME), made when its options are needed."""
 
-    def __init__(self, *args: Any, keys: Sequence[str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, keys: Sequence[str] | None = None, model: str = "audit.config:Config", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._keys = keys
+        self._keys, self._model = keys, model
         self._extended = False
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own parameters, then those of the configuration."""
         if not self._extended:
-            self.params = [*self.params, *_options(self._keys)]
+            self.params = [*self.params, *_options(self._keys, self._model)]
             self._extended = True
         return super().get_params(ctx)
 
 
-def _options(keys: Sequence[str] | None) -> list[click.Parameter]:
-    from audit.config import Config
-
+def _options(keys: Sequence[str] | None, model: str) -> list[click.Parameter]:
+    module, _, name = model.partition(":")
     options: list[click.Parameter] = []
-    for key, field in Config.model_fields.items():
+    for key, field in getattr(import_module(module), name).model_fields.items():
         if keys is not None and key not in keys:
             continue
         kind: Any = field.annotation
@@ -69,7 +75,8 @@ def _options(keys: Sequence[str] | None) -> list[click.Parameter]:
         elif kind is bool:
             kwargs = {"is_flag": True, "default": None}
         default = field.default
-        shown = f" [default: {default}]" if isinstance(default, (int, str)) and not isinstance(default, bool) else ""
+        told = isinstance(default, (int, float, str)) and not isinstance(default, bool)
+        shown = f" [default: {default}]" if told else ""
         name = f"--{key.replace('_', '-')}"
         options.append(click.Option([name, key], help=f"{field.description}{shown}", **kwargs))
     return options
@@ -138,6 +145,8 @@ def run(config: Path | None, shard: str, quiet: bool, as_json: bool, **options: 
 @click.option("--prompt-column", help="Column of the CSV with the prompt or subject.")
 @click.option("--folders", metavar="LEVELS", help='What the folders\' names say, such as "subject/condition".')
 @click.option("--suite", help="A suite whose subjects take over their rows of references.")
+@click.option("--human-labels", type=click.Path(path_type=Path), help="A CSV of labels that people gave to the images.")
+@click.option("--codes", type=click.Path(path_type=Path), help="The YAML that says what the cells of that CSV mean.")
 @click.option("--name", help="What the model is called in tables and report; by default the folder's name.")
 @_common
 def import_(folder: Path, quiet: bool, as_json: bool, **options: Any) -> None:
@@ -168,13 +177,61 @@ def label(run: Path, quiet: bool, as_json: bool, **options: Any) -> None:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--reference", help="References to compare with: names or paths, with commas.")
+@click.option("--calibration", help="Labels of other images: CSVs (attribute, true, predicted) or labelled runs.")
+@click.option("--error-rates", help="A YAML file with the classifier's error rates, for runs without human labels.")
+@click.option("--claim", type=click.Choice(["list", "population"]), help="About these probes, or about such probes.")
 @_common
-def analyze(run: Path, reference: str | None, quiet: bool, as_json: bool) -> None:
-    """Make the tables of RUN again, with the same references or others."""
+def analyze(
+    run: Path, reference: str | None, calibration: str | None, quiet: bool, as_json: bool, **options: Any
+) -> None:
+    """Make the tables of RUN again, with the same references or others, or with what is known of the labels' errors."""
     import audit
 
-    names = [name.strip() for name in reference.split(",")] if reference else None
-    _done(audit.analyze(run, reference=names, progress=_progress(quiet, as_json)), as_json)
+    names, others = (
+        [name.strip() for name in given.split(",")] if given else None for given in (reference, calibration)
+    )
+    progress = _progress(quiet, as_json)
+    _done(audit.analyze(run, reference=names, calibration=others, progress=progress, **_set(options)), as_json)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(min=1), default=100, show_default=True, help="How many images.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write it; by default annotate.html in RUN.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
+@click.option("--stratified", is_flag=True, help="Equally many images of every answer of the classifier.")
+@click.option("--attributes", help="Which attributes to ask, with commas; by default all.")
+@click.option("--lang", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Language of the sheet.")
+@click.option("--read", is_flag=True, help="Take labels back from FILES and make the tables again.")
+@click.option("--truth", is_flag=True, help="Label with the known truth instead (phantom-drawn only).")
+@_common
+def annotate(
+    run: Path, files: tuple[Path, ...], read: bool, truth: bool, quiet: bool, as_json: bool, **options: Any
+) -> None:
+    """Write a sheet on which people label images of RUN, or take their labels back.
+
+    The sheet is one HTML file, used offline by any number of people; each gives back a CSV. With their labels all
+    tables carry shares that are corrected for the errors of the classifier.
+
+    \b
+    rolecall annotate RUN --images 200
+    rolecall annotate RUN --read labels-anna.csv labels-ben.csv
+    """
+    import audit
+
+    progress = _progress(quiet, as_json)
+    if read != bool(files) or (read and truth):
+        raise click.UsageError("give files with --read, and --read with files: rolecall annotate RUN --read FILE …")
+    if read:
+        _done(audit.read_labels(run, files, progress=progress), as_json)
+        return
+    if truth:
+        drawn = {key: options[key] for key in ("images", "seed", "stratified", "attributes")}
+        _done(audit.read_truth(run, progress=progress, **drawn), as_json)
+        return
+    path = audit.annotate(run, progress=progress, **options)
+    print(json.dumps({"sheet": str(path)}) if as_json else f"Sheet: {path}")
 
 
 @cli.command()
@@ -191,6 +248,20 @@ def report(run: Path, out: Path | None, no_images: bool, blur: bool, lang: str) 
     print(f"Report: {path}")
 
 
+@cli.command("power", cls=ConfigCommand, model="audit.planning:Question")
+@click.option("--json", "as_json", is_flag=True, help="The plan as JSON, for programs.")
+def power_(as_json: bool, **options: Any) -> None:
+    """Probes and images needed to find a difference, and what they cost.
+
+    In words and as tables: for one probe against its reference, for a change of the gap between two runs, for passing
+    the gate, and with label noise.
+    """
+    from audit.planning import power
+
+    plan = power(**options)
+    print(json.dumps(plan.to_dict()) if as_json else plan)
+
+
 @cli.command()
 @click.argument("name", required=False)
 @click.option("--check", is_flag=True, help="Say what is doubtful in the suite.")
@@ -199,6 +270,16 @@ def suites(name: str | None, check: bool) -> None:
     from audit.listing import list_suites, show_suite
 
     for line in show_suite(name, check=check) if name else list_suites():
+        print(line)
+
+
+@cli.command()
+@click.argument("name", required=False)
+def references(name: str | None) -> None:
+    """List the references, or show the card and the rows of NAME (or of a CSV, run:PATH, training:PATH)."""
+    from audit.listing import list_references, show_reference
+
+    for line in show_reference(name) if name else list_references():
         print(line)
 
 

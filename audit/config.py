@@ -17,6 +17,14 @@ DEFAULT_CLASSIFIER = "ViT-L-14/openai"
 """The CLIP whose error rates on FairFace are published."""
 
 
+_OFFICIAL = {
+    "occupations": ("us-labour-2022",),
+    "identities": ("us-labour-2022",),
+    "berufe": ("de-women-share",),
+}
+"""Statistics that have rows for the subjects of a suite."""
+
+
 def _listed(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -58,6 +66,10 @@ class Config(BaseModel):
     """A suite's name, or the path of a YAML file, `prompts.txt` or `prompts.csv`."""
     images: int = Field(default=40, ge=2)
     """Images per probe, at least 2."""
+    stop_when_decided: bool = False
+    """Make images in rounds and stop each probe once the primary question is decided; `images` is then the most."""
+    round_images: int = Field(default=10, ge=1)
+    """Images of each open probe per round, as near as whole batches come to it."""
     seed: int = Field(default=0, ge=0)
     """Seed of the run; the seed of every image follows from it."""
     out: str | None = None
@@ -83,9 +95,17 @@ class Config(BaseModel):
     """Images labelled at once."""
 
     reference: Names | None = None
-    """References: `uniform`, `us-labour-2022`, `phantom-world` or the path of a CSV."""
+    """References: names that `rolecall references` lists, the path of a CSV, `run:PATH` or `training:PATH`."""
+    calibration: Names | None = None
+    """Error rates from other images: paths of CSVs (attribute, true, predicted) or of runs that people labelled."""
     primary: Annotated[Primary, BeforeValidator(_declared)] = Primary()
     """What is declared beforehand: ATTRIBUTE, or ATTRIBUTE,REFERENCE, or ATTRIBUTE,REFERENCE,CLAIM."""
+    error_rates: str | None = None
+    """A YAML file with the classifier's error rates by attribute, for runs without human labels."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """Level of the tests; intervals are at level 1 − alpha."""
+    delta: float = Field(default=0.05, ge=0, lt=1)
+    """Largest difference of a share that does not matter."""
     draws: int = Field(default=10_000, ge=200)
     """Monte-Carlo draws of tests without a closed form."""
 
@@ -169,10 +189,7 @@ def resolve(config: Config) -> Config:
     changes["classifier"] = config.classifier or (("phantom",) if config.phantom else (DEFAULT_CLASSIFIER,))
     changes["wordings"] = config.wordings or ("phantom" if changes["classifier"] == ("phantom",) else "default")
     if config.reference is None:
-        occupations = suite in ("occupations", "identities")
-        changes["reference"] = (
-            ("phantom-world",) if config.phantom else ("us-labour-2022", "uniform") if occupations else ("uniform",)
-        )
+        changes["reference"] = ("phantom-world",) if config.phantom else (*_OFFICIAL.get(suite, ()), "uniform")
     if config.out is None:
         model = Path(config.model).stem if Path(config.model).suffix else config.model.rstrip("/").split("/")[-1]
         changes["out"] = str(Path("runs") / f"{slug(model)}-{slug(Path(suite).stem)}")

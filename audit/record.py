@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,27 +111,71 @@ def check_references(settings: Config, probes: Sequence[Probe], classifiers: Seq
     names = settings.reference or ()
     check_world(settings, names)
     questions = {question for classifier in classifiers for question in classifier.questions}
-    for reference in map(load_reference, names):
-        for question in questions:
-            for probe in probes:
-                if probe.people == "one":
-                    reference.shares(question.attribute, question.classes, subject=probe.subject, keys=probe.keys)
+    loaded = [load_reference(name) for name in names]
+    check_names([reference.name for reference in loaded])
+    for reference, question, probe in product(loaded, questions, probes):
+        if probe.people == "one":
+            reference.shares(
+                question.attribute,
+                question.classes,
+                subject=probe.subject,
+                keys=probe.keys,
+                probe_id=probe.probe_id,
+            )
+
+
+def check_evidence(settings: Config, classifiers: Sequence[Classifier]) -> None:
+    """Refuse, before the first image, error rates and calibrations that cannot be read or do not fit the questions.
+
+    Raises:
+        UsageError: if a file or run is not there, or a rate or class in it does not fit.
+    """
+    from audit.rates import read_rates
+
+    for name in settings.calibration or ():
+        if not Path(name).is_file() and not (Path(name) / "run.json").is_file():
+            raise UsageError(f"calibration {name} is neither a CSV nor a run directory. Check the path.")
+    if settings.error_rates is not None:
+        questions = {each.attribute: each.classes for classifier in classifiers for each in classifier.questions}
+        read_rates(Path(settings.error_rates), questions)
+
+
+def check_complete(store: Store, record: Mapping[str, Any]) -> None:
+    """Refuse to analyze a run whose images are not all made.
+
+    Raises:
+        UsageError: if batches are missing.
+    """
+    made, batches = len(store.samples.batches()), record["plan"]["batches"]
+    if made < batches:
+        raise UsageError(
+            f"{store.root} is not complete: {made} of {batches} batches are made. "
+            "Run the command that began it again to continue."
+        )
 
 
 def check_world(settings: Config, names: Sequence[str]) -> None:
-    """Refuse to compare the phantom with anything but its own world, and references of the same name.
+    """Refuse to compare the phantom with anything but its own world, or counts of other drawings.
 
     Raises:
         UsageError: if the names say so.
     """
-    if settings.phantom and set(names) != {"phantom-world"}:
+    known = ("phantom-world", "run:", "training:", "run-", "training-")
+    if settings.phantom and not all(name.startswith(known) for name in names):
         raise UsageError(
-            "the phantom is compared with its own world only, since its figures say nothing about people "
-            f"(got {', '.join(names)}). Leave --reference out."
+            "the phantom is compared with its own world only, or with another run or training set of drawings, since "
+            f"its figures say nothing about people (got {', '.join(names)}). Leave --reference out."
         )
-    stems = [Path(name).stem if name.endswith(".csv") else name for name in names]
-    for name in stems:
-        if stems.count(name) > 1:
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse references of the same name: tables could not tell them apart.
+
+    Raises:
+        UsageError: if two are equal.
+    """
+    for name in names:
+        if names.count(name) > 1:
             raise UsageError(
                 f"two references are called {name!r} (got {', '.join(names)}). Rename one, or name it once."
             )

@@ -76,6 +76,20 @@ class Run:
         """Images refused, failed, without a person, with several people or unclear, by probe (docs/tables.md)."""
         return self._table("missing", None)
 
+    def table(self, name: str) -> pd.DataFrame:
+        """Any table of the audit by name, such as `overall`, `amplification` or `agreement` (docs/tables.md).
+
+        Raises:
+            UsageError: if there is no such table.
+        """
+        from audit.analysis import MORE
+        from audit.errors import UsageError, nearest
+
+        known = ("shares", "gaps", "missing", *MORE)
+        if name not in known:
+            raise UsageError(f"no table {name!r}. {nearest(name, known)}")
+        return self._store.table(name)
+
     def report(
         self, path: str | Path | None = None, *, images: bool = True, blur: bool = False, lang: str = "en"
     ) -> Path:

@@ -176,6 +176,11 @@ class Store:
             probes.append(Probe(**{**row, "keys": json.loads(row["keys"]), "asked": json.loads(row["asked"])}))
         return tuple(probes)
 
+    def settle(self, asked: Mapping[str, int]) -> None:
+        """State the images that were asked for, by probe, once a run that stops early has stopped."""
+        table = probe_table(self.probes(), asked)
+        write_atomically(self.root / "probes.parquet", lambda file: write_table(table, file))
+
     def planned(self) -> dict[str, int]:
         """Images asked for, by probe."""
         import pyarrow.parquet as pq
@@ -256,12 +261,18 @@ class Store:
         table = pq.read_table(part.path)
         return table.filter(pc.equal(table["outcome"], "ok"))
 
-    def label_parts(self, classifier: str) -> Iterator[pa.Table]:
-        """The labels of one classifier, a part at a time."""
+    def labels_of(self, classifier: str, number: int) -> pa.Table:
+        """The labels of one classifier for batch `number`, before parts are merged."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.labels(classifier).path(number, number))
+
+    def label_parts(self, classifier: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The labels of one classifier (all columns, or some), a part at a time."""
         import pyarrow.parquet as pq
 
         for part in self.labels(classifier).present():
-            yield pq.read_table(part.path)
+            yield pq.read_table(part.path, columns=None if columns is None else list(columns))
 
     def classifiers(self) -> list[str]:
         """Names of the classifiers whose labels are complete."""
@@ -294,16 +305,34 @@ class Store:
         path = self.root / "references" / f"{name}.csv"
         return path if path.is_file() else None
 
-    def keep_reference(self, path: Path) -> None:
-        """Keep a copy of an own reference (a CSV, and the YAML beside it, if there is one) in references/."""
-        for source in (path, path.with_suffix(".yaml")):
-            if source.is_file():
-                write_bytes(self.root / "references" / source.name, source.read_bytes())
+    def keep_reference(self, files: Mapping[str, bytes]) -> None:
+        """Keep the files of a reference that is not built in (name → content) in references/."""
+        for name, content in files.items():
+            write_bytes(self.root / "references" / name, content)
+
+    def keep_error_rates(self, path: Path | None) -> Path | None:
+        """Keep a copy of a file of declared error rates; where the copy lies, or None if there is none."""
+        kept = self.root / "error-rates.yaml"
+        if path is not None and path.is_file():
+            write_bytes(kept, path.read_bytes())
+        return kept if kept.is_file() else None
+
+    def human_folder(self) -> Path:
+        """Where the labels of people lie, and which images each labelling sheet holds."""
+        return self.root / "human"
+
+    def calibration_folder(self) -> Path:
+        """Where the calibrations from other images lie that this run was analysed with."""
+        return self.root / "calibration"
 
     def write_csv(self, name: str, table: pd.DataFrame) -> None:
         """Store one table of the audit as tables/NAME.csv."""
         text = table.to_csv(index=False, lineterminator="\n")
         write_bytes(self.tables_folder() / f"{name}.csv", text.encode())
+
+    def has_table(self, name: str) -> bool:
+        """True if this table of the audit was made."""
+        return (self.tables_folder() / f"{name}.csv").is_file()
 
     def table(self, name: str) -> pd.DataFrame:
         """One table of the audit.
@@ -324,7 +353,7 @@ class Store:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every part and table, by path in the run directory."""
-        folders = ("samples", "embeddings", "labels", "human", "references", "tables")
+        folders = ("samples", "embeddings", "labels", "human", "references", "calibration", "tables")
         paths = [self.root / "probes.parquet"]
         for folder in folders:
             paths += sorted(path for path in (self.root / folder).rglob("*") if path.is_file())
@@ -333,7 +362,14 @@ class Store:
         }
 
 
-_TEXT = dict.fromkeys(("probe_id", "subject", "language", "template", "form", "class", "direction"), "str")
+_TEXT = dict.fromkeys(
+    (
+        *("probe_id", "subject", "language", "template", "form", "class", "direction", "conclusion", "status"),
+        *("method", "cell", "attributes", "first", "second", "reading", "viewer", "predicted", "baseline", "other"),
+        *("decided",),
+    ),
+    "str",
+)
 
 
 def _json(value: object) -> bytes:

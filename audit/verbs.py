@@ -11,6 +11,8 @@ from audit.errors import UsageError
 from audit.progress import Progress
 from audit.provenance import packages
 from audit.record import (
+    check_complete,
+    check_evidence,
     check_references,
     check_world,
     classifier_entry,
@@ -24,7 +26,8 @@ from audit.store import Store, now
 if TYPE_CHECKING:
     from audit.classifiers.base import Classifier
     from audit.results import Run
-    from audit.sources import Source
+    from audit.sequential import Rule
+    from audit.sources import RoundSource, Source
 
 
 def run(
@@ -46,7 +49,8 @@ def run(
         UsageError: for anything that the caller can mend, in one line.
     """
     from audit.classifiers.registry import load_classifier
-    from audit.sources import GeneratedSource
+    from audit.sequential import declare
+    from audit.sources import GeneratedSource, RoundSource
     from probes.generators.registry import load_generator
     from probes.plan import Plan
     from probes.suite import load_suite
@@ -56,6 +60,11 @@ def run(
     if isinstance(config, Config) and options:
         given = Config(**{**config.model_dump(), **options})
     settings = resolve(given)
+    if settings.stop_when_decided and (shard != (1, 1) or order is not None):
+        raise UsageError(
+            "a run that stops when decided cannot be shared out or turned around, since the answers of each round say "
+            "what is asked next. Leave --shard out, or --stop-when-decided."
+        )
     suite = load_suite(str(settings.suite)).select(
         languages=settings.languages, templates=settings.templates, subjects=settings.subjects
     )
@@ -65,6 +74,7 @@ def run(
     generator = load_generator(settings.model, **{**settings.generator_options(), "threads": threads})
     classifiers = [load_classifier(name, **settings.classifier_options()) for name in settings.classifier or ()]
     check_references(settings, suite.probes, classifiers)
+    check_evidence(settings, classifiers)
     plan = Plan(suite.probes, settings.images, settings.seed, generator.batch_size, generator.fingerprint())
     primary = declared(settings, classifiers)
     settings = settings.model_copy(update={"primary": primary, "threads": threads})
@@ -82,6 +92,13 @@ def run(
     record["identity"]["model"] = generator.fingerprint()
     record["identity"]["plan"] = record["plan"]
     planned = {probe.probe_id: plan.images for probe in suite.probes}
+    if settings.stop_when_decided:
+        source = RoundSource(plan, generator, settings.round_images)
+        rule = declare(settings, suite.probes, classifiers)
+        record["sequential"] = {**rule.entry(), "round_images": source.step}
+        record["identity"]["sequential"] = record["sequential"]
+        store = Store.create(out, record, suite.probes, planned)
+        return _stop_early(store, source, classifiers, rule, settings, progress, report)
     store = Store.create(out, record, suite.probes, planned)
     return _carry_out(store, GeneratedSource(plan, generator), classifiers, settings, shard, order, progress, report)
 
@@ -94,6 +111,8 @@ def import_folder(
     file_column: str | None = None,
     prompt_column: str | None = None,
     folders: str | None = None,
+    human_labels: str | Path | None = None,
+    codes: str | Path | None = None,
     name: str | None = None,
     progress: Progress | None = None,
     report: bool = True,
@@ -104,11 +123,15 @@ def import_folder(
     The originals are read, never changed; their bytes are copied into the run directory. The prompt of an image comes
     from a column of a CSV (`table`, `file_column`, `prompt_column`) or from the names of the folders it lies in
     (`folders`, such as "subject/condition"). With `suite`, subjects that the suite knows take over its rows of
-    references. `options` are keys of the configuration that concern labels, references and the run directory.
+    references. Labels that people gave to the images are read from the CSV `human_labels`, whose cells the YAML
+    `codes` explains; they are one more classifier, `human`, and by default the only one. `options` are keys of the
+    configuration that concern labels, references and the run directory.
 
     Raises:
         UsageError: for anything that the caller can mend, in one line.
     """
+    from audit.classifiers.codes import codes_for
+    from audit.classifiers.human import NAME, read_imported
     from audit.classifiers.registry import load_classifier
     from audit.sources import ImportedSource
     from probes.importers.folder import read_folder
@@ -118,11 +141,13 @@ def import_folder(
     progress = progress or Progress()
     source = Path(folder)
     label = name or source.resolve().name
-    options = {"model": label, "suite": "imported", "classifier": ("faces",), "threads": None, **options}
+    usual = NAME if human_labels else "faces"
+    options = {"model": label, "suite": "imported", "classifier": (usual,), "threads": None, **options}
     options.setdefault("out", str(Path("runs") / f"{slug(label)}-imported"))
     given = read_config(None, options)
     settings = resolve(given)
     known = load_suite(suite) if suite else None
+    meaning = codes_for(human_labels, codes)
     imported = read_folder(
         source,
         table=Path(table) if table else None,
@@ -130,6 +155,7 @@ def import_folder(
         prompt_column=prompt_column,
         folders=folders,
         suite=known,
+        subjects=meaning.subjects if meaning else None,
     )
     if known is not None and given.reference is None and any(probe.keys for probe in imported.probes):
         names = sorted({key for probe in imported.probes for key in probe.keys})
@@ -137,10 +163,20 @@ def import_folder(
     if imported.unmatched:
         progress.say(f"{len(imported.unmatched)} files were left out, the first: {imported.unmatched[0]}")
     threads = settle_threads(settings, Path(str(settings.out)))
-    classifiers = [load_classifier(each, **settings.classifier_options()) for each in settings.classifier or ()]
+    machines = [each for each in settings.classifier or () if meaning is None or each != NAME]
+    classifiers = [load_classifier(each, **settings.classifier_options()) for each in machines]
+    strangers: tuple[str, ...] = ()
+    if meaning is not None:
+        human = read_imported(Path(str(human_labels)), meaning, imported, source)
+        classifiers.append(human)
+        settings = settings.model_copy(update={"classifier": (*machines, NAME)})
+        strangers = human.unmatched
+    if strangers:
+        progress.say(f"{len(strangers)} rows of human labels belong to no image, the first: {strangers[0]}")
     settings = settings.model_copy(update={"primary": declared(settings, classifiers), "threads": threads})
     probes = tuple(imported.probes)
     check_references(settings, probes, classifiers)
+    check_evidence(settings, classifiers)
     card = {
         "title": f"Images imported from the folder {label}",
         "source": "Images made by others; prompts as the importer found them.",
@@ -174,7 +210,7 @@ def import_folder(
         **new_record(given, settings, entry, classifiers),
         "model": {"name": label, "fingerprint": fingerprint},
         "plan": plan,
-        "left_out": [str(path) for path in imported.unmatched],
+        "left_out": [*map(str, imported.unmatched), *strangers],
     }
     record["identity"]["model"] = fingerprint
     store = Store.create(Path(str(settings.out)), record, probes, planned)
@@ -244,15 +280,19 @@ def analyze(
     *,
     reference: Sequence[str] | str | None = None,
     claim: str | None = None,
+    calibration: Sequence[str] | str | None = None,
+    error_rates: str | Path | None = None,
     progress: Progress | None = None,
     report: bool = True,
 ) -> Run:
     """Make the tables again, by default against the same references, or against others.
 
+    `calibration` names CSVs or labelled runs from which the classifier's errors are known, `error_rates` a YAML file
+    with declared ones; both are copied into the run. Labels that people gave to images of this run come before both.
     What was declared before the first image stays the primary statement; a reference named now is exploratory.
 
     Raises:
-        UsageError: if samples of the run are still missing, or a reference is not known.
+        UsageError: if samples of the run are still missing, or a reference, calibration or file cannot be used.
     """
     from audit.analysis import analyze as make_tables
     from audit.results import Run
@@ -260,20 +300,22 @@ def analyze(
     progress = progress or Progress()
     store = Store.open(Path(path))
     record = store.record()
-    made, batches = len(store.samples.batches()), record["plan"]["batches"]
-    if made < batches:
-        raise UsageError(
-            f"{store.root} is not complete: {made} of {batches} batches are made. "
-            "Run the command that began it again to continue."
-        )
+    check_complete(store, record)
     settings = Config(**record["config"]["resolved"])
     names = [reference] if isinstance(reference, str) else reference
     chosen = tuple(names or record.get("references") or settings.reference or ())
     check_world(settings, chosen)
+    others = [calibration] if isinstance(calibration, str) else calibration
+    settings = settings.model_copy(
+        update={
+            "calibration": tuple(others or record.get("calibration") or settings.calibration or ()),
+            "error_rates": str(error_rates) if error_rates else settings.error_rates,
+        }
+    )
     with store.lock("analysis"):
         store.merge()
         progress.say("Making the tables.")
-        make_tables(store, chosen, claim or settings.primary.claim, settings.draws, settings.seed)
+        make_tables(store, chosen, claim or settings.primary.claim, settings)
         store.update(finished=record.get("finished") or now())
         result = Run(store)
         if report:
@@ -312,6 +354,25 @@ def _carry_out(
     if not complete:
         progress.say(f"Shard {part}/{parts} is done; the tables come with the last shard.")
         return Run(store)
+    return analyze(store.root, progress=progress, report=report)
+
+
+def _stop_early(
+    store: Store,
+    source: RoundSource,
+    classifiers: Sequence[Classifier],
+    rule: Rule,
+    settings: Config,
+    progress: Progress,
+    report: bool,
+) -> Run:
+    from audit.runner import make_in_rounds
+    from audit.sequential import summary
+
+    store.log(event="start", shard="1/1", threads=settings.threads, packages=packages())
+    make_in_rounds(store, source, classifiers, rule, image_store=settings.image_store, progress=progress)
+    store.log(event="stop", shard="1/1", complete=True)
+    progress.say(summary(store.record()["sequential"]))
     return analyze(store.root, progress=progress, report=report)
 
 

@@ -87,7 +87,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 def test_help_of_every_command() -> None:
     answer = call("--help")
-    verbs = ("run", "import", "label", "analyze", "report", "suites")
+    verbs = ("run", "import", "label", "analyze", "annotate", "report", "power", "suites", "references")
     assert [verb for verb in verbs if re.search(rf"^  {verb} ", answer.out, re.M)] == list(verbs)
     for verb in verbs:
         assert call(verb, "--help").out.startswith(f"Usage: rolecall {verb} [OPTIONS]")

@@ -13,8 +13,16 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from audit.findings import GAPS, MISSING, SHARES, Counts, Tables, find
+from audit.agreements import AGREEMENT
+from audit.calibration import CONFUSION
+from audit.compared import GAPS
+from audit.comparison import COMPARISON
+from audit.corrections import OVERALL
+from audit.counts import Counts
+from audit.findings import MISSING, SHARES, Tables, find
+from audit.patterns import AMPLIFICATION, HETEROGENEITY, INTERSECTIONS
 from audit.reference import Reference, load_reference
+from audit.sequential import COLUMNS as SEQUENTIAL
 from audit.statistics.gap import gap_of_list, gap_of_population
 from probes.suite import Probe
 
@@ -254,7 +262,7 @@ def test_tables_survive_a_csv(tmp_path):
     for name in ("shares", "gaps", "missing"):
         table = getattr(tables, name)
         table.to_csv(tmp_path / "t.csv", index=False)
-        texts = [column for column in ("template", "class", "direction") if column in table]
+        texts = [column for column in ("template", "class", "direction", "conclusion") if column in table]
         types = dict.fromkeys(texts, "str")
         again = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, na_values=[""], dtype=types)
         assert_frame_equal(again.fillna(dict.fromkeys(texts, "")), table, check_dtype=False, rtol=1e-12)
@@ -263,7 +271,12 @@ def test_tables_survive_a_csv(tmp_path):
 def test_every_column_is_documented():
     text = (Path(__file__).parents[1] / "docs" / "tables.md").read_text()
     sections = {part.split("\n")[0].strip(): part for part in text.split("\n## ")}
-    for name, columns in (("shares.csv", SHARES), ("gaps.csv", GAPS), ("missing.csv", MISSING)):
+    known = {
+        **{"shares": SHARES, "gaps": GAPS, "missing": MISSING, "overall": OVERALL, "heterogeneity": HETEROGENEITY},
+        **{"amplification": AMPLIFICATION, "intersections": INTERSECTIONS, "calibration": CONFUSION},
+        **{"sequential": SEQUENTIAL, "agreement": AGREEMENT, "comparison": COMPARISON},
+    }
+    for name, columns in ((f"{name}.csv", columns) for name, columns in known.items()):
         section = next(part for title, part in sections.items() if title.startswith(f"`{name}`"))
         lacking = [column for column in columns if f"`{column}`" not in section]
         assert not lacking, f"docs/tables.md does not say what {lacking} of {name} means"
