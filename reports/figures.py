@@ -22,13 +22,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from reports.view import probe_names, records
-from reports.words import Words, load_words
+from reports.words import load_words
 
 # Blue and vermilion of Okabe and Ito's palette (told apart by colour-blind readers), darkened for thin lines on white.
 # On a page each becomes a CSS variable, so that the figure follows the page into the dark.
 INK, SOFT, RULE, MARK, REFERENCE = "#1c1b19", "#66635c", "#dedbd3", "#0a5f9e", "#b84a00"
 VARIABLES = {INK: "--ink", SOFT: "--soft", RULE: "--rule", MARK: "--mark", REFERENCE: "--reference"}
 ROW = 0.205  # inches a probe: 8-point labels with air between them
+ROW_OF_TWO = 0.27  # the same where a probe has two marks
+APART = 0.21  # rows between the middle and each of two marks
 WIDTH = 7.2
 STYLE: Any = {
     **sns.axes_style("white"),
@@ -59,11 +61,15 @@ def shares_figure(
     names: Mapping[str, str] | None = None,
     order: Sequence[str] | None = None,
     lang: str = "en",
+    alpha: float = 0.05,
+    early: bool = False,
 ) -> Figure:
     """Shares of the classes of one attribute by probe, with both intervals and the reference.
 
     Two classes are one panel (the first class), more are one panel a class. The thick line is the interval of one
-    share (`share_low`, `share_high`), the thin one holds for all shares of the probe at once.
+    share (`share_low`, `share_high`), the thin one holds for all shares of the probe at once. Below them a hollow
+    diamond is the share corrected for label error, with its interval; where error rates are only declared, a pale bar
+    is what they leave possible.
 
     Args:
         shares: rows of `shares.csv`.
@@ -73,8 +79,11 @@ def shares_figure(
         reference_label: how the legend names it.
         classes: classes in their order; as in the table if not given.
         names: probe_id → what to write beside the row.
-        order: probe ids from top to bottom; by the share of the first class if not given.
+        order: probe ids from top to bottom; by the share of the first class if not given, drawn towards the common
+            share (`shrunk`) where the table has that.
         lang: language of the few words in the figure.
+        alpha: the intervals of the table are at level 1 − alpha.
+        early: the run stopped early: `share_low_all` and `share_high_all` are confidence sequences.
 
     Raises:
         ValueError: if the table has no such rows.
@@ -90,29 +99,38 @@ def shares_figure(
     names = names or probe_names(rows)
     values = _by_probe(rows, classes, reference)
     if order is None:
-        order = list(values["share"][classes[0]].sort_values(ascending=False, kind="stable").index)
+        ranking = values["shrunk"].fillna(values["share"])[classes[0]]
+        order = list(ranking.sort_values(ascending=False, kind="stable").index)
     shown = classes[:1] if len(classes) == 2 else classes
 
     labels = [_clip(names.get(probe_id, probe_id)) for probe_id in order]
     left = min(2.9, 0.25 + 0.068 * max(len(label) for label in labels))
-    head, foot = 0.52, 0.62
-    height = head + foot + ROW * len(order)
+    corrected, band = (bool(values[column].notna().to_numpy().any()) for column in ("corrected", "band_low"))
+    head, foot = 0.52, 0.8 if corrected or band else 0.62
+    height = head + foot + (ROW_OF_TWO if corrected else ROW) * len(order)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
         figure.subplots_adjust(left / WIDTH, foot / height, 1 - 0.16 / WIDTH, 1 - head / height, wspace=0.13)
         for axes, name in zip(panels, shown, strict=True):
             picked = {column: table[name].reindex(list(order)).to_numpy(float) for column, table in values.items()}
-            _panel(axes, picked, words, narrow=len(shown) > 1)
+            _panel(axes, picked, narrow=len(shown) > 1, apart=APART if corrected else 0.0)
             axes.set_ylim(len(order) - 0.4, -0.6)
             title = words.plain("figure.share_of", answer=words.name("as_class", name))
             axes.set_title(
                 title if len(shown) == 1 else f"{words.name('class', name)}, %", loc="left", color=INK, pad=22
             )
         panels[0].set_yticks(range(len(order)), labels)
-        _legend(
-            figure, words, reference_label or (words.name("reference", reference) if reference else None), 0.12 / height
-        )
+        marked_as = reference_label or (words.name("reference", reference) if reference else None)
+        level = words.level(alpha)
+        shown_as = {
+            "share": words.plain("figure.share_alone") if early else words.plain("figure.share", level=level),
+            "all": words.plain("figure.sequence" if early else "figure.all", level=level),
+            "corrected": words.plain("figure.corrected", level=level) if corrected else "",
+            "band": words.plain("figure.band") if band else "",
+            "reference": words.plain("figure.reference", reference=marked_as) if marked_as else "",
+        }
+        _legend(figure, shown_as, 0.12 / height, line=not early)
     return figure
 
 
@@ -123,7 +141,8 @@ def gap_figure(
     labels: Sequence[str] | None = None,
     lang: str = "en",
 ) -> Figure:
-    """Gaps with their intervals on the scale from 0 to 1, one row for each row of the table.
+    """Gaps with their intervals on the scale from 0 to 1, one row for each row of the table; below a gap, as a diamond,
+    the one corrected for label error, where there is one.
 
     Args:
         gaps: rows of `gaps.csv`, in the order to draw.
@@ -157,6 +176,10 @@ def gap_figure(
             axes.plot([row["gap_low"], row["gap_high"]], [place] * 2, color=MARK, lw=2.2 if first else 1.1, zorder=3)
             fill = MARK if first else "white"
             axes.plot(row["gap"], place, "o", ms=5, mec=MARK, mfc=fill, mew=1.1, zorder=4)
+            if not pd.isna(row.get("gap_corrected", np.nan)):
+                ends = [row["gap_corrected_low"], row["gap_corrected_high"]]
+                axes.plot(ends, [place + 0.38] * 2, color=INK, lw=1.1, zorder=3)
+                axes.plot(row["gap_corrected"], place + 0.38, "D", ms=3.6, mec=INK, mfc="white", mew=1, zorder=4)
         axes.set_yticks(range(len(rows)), labels)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(-0.02, 1.02)
@@ -210,7 +233,8 @@ def _shorten(match: re.Match[str]) -> str:
 def _by_probe(rows: pd.DataFrame, classes: Sequence[str], reference: str | None) -> dict[str, pd.DataFrame]:
     """Column name → probes × classes; `reference_share` only from the rows of that reference."""
     columns = ["share", "share_low", "share_high", "share_low_all", "share_high_all"]
-    once = rows.drop_duplicates(["probe_id", "class"]).set_index(["probe_id", "class"])
+    columns += ["shrunk", "corrected", "corrected_low", "corrected_high", "band_low", "band_high"]
+    once = rows.drop_duplicates(["probe_id", "class"]).set_index(["probe_id", "class"]).reindex(columns=columns)
     tables = {column: once[column].unstack("class").reindex(columns=list(classes)) for column in columns}
     theirs = rows[rows["reference"] == reference].drop_duplicates(["probe_id", "class"])
     marks = theirs.set_index(["probe_id", "class"])["reference_share"].unstack("class")
@@ -218,17 +242,25 @@ def _by_probe(rows: pd.DataFrame, classes: Sequence[str], reference: str | None)
     return tables
 
 
-def _panel(axes: Axes, values: Mapping[str, np.ndarray[Any, Any]], words: Words, *, narrow: bool) -> None:
+def _panel(axes: Axes, values: Mapping[str, np.ndarray[Any, Any]], *, narrow: bool, apart: float) -> None:
     """One class: a row a probe. Lines of all probes are one path with breaks, which keeps the SVG small."""
     places = np.arange(len(values["share"]), dtype=float)
+    upper, lower = places - apart, places + apart
     _grid(axes, np.array([0, 0.5, 1]) if narrow else np.arange(0, 1.01, 0.25), len(places))
+    axes.plot(
+        *_segments(values["band_low"], values["band_high"], upper), color=RULE, lw=6, solid_capstyle="butt", zorder=2
+    )
     for low, high, width in (("share_low_all", "share_high_all", 0.7), ("share_low", "share_high", 1.9)):
-        axes.plot(*_segments(values[low], values[high], places), color=MARK, lw=width, solid_capstyle="butt", zorder=3)
+        axes.plot(*_segments(values[low], values[high], upper), color=MARK, lw=width, solid_capstyle="butt", zorder=3)
     marks = values["reference"]
     x = np.column_stack([marks, marks, np.full_like(marks, np.nan)]).ravel()
     y = np.column_stack([places - 0.36, places + 0.36, places]).ravel()
     axes.plot(x, y, color=REFERENCE, lw=1.8, solid_capstyle="butt", zorder=4)
-    axes.plot(values["share"], places, "o", color=MARK, ms=5.4, mec="white", mew=0.9, zorder=5, clip_on=False)
+    axes.plot(values["share"], upper, "o", color=MARK, ms=5.4, mec="white", mew=0.9, zorder=5, clip_on=False)
+    if apart:
+        ends = _segments(values["corrected_low"], values["corrected_high"], lower)
+        axes.plot(*ends, color=INK, lw=1.1, solid_capstyle="butt", zorder=3)
+        axes.plot(values["corrected"], lower, "D", mfc="white", mec=INK, ms=3.6, mew=1, zorder=5, clip_on=False)
     axes.set_xlim(-0.02, 1.02)
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{100 * value:.0f}" if narrow else f"{100 * value:.0f}\u00a0%")
@@ -255,19 +287,22 @@ def _grid(axes: Axes, ticks: np.ndarray[Any, Any], rows: int) -> None:
     axes.tick_params(length=0)
 
 
-def _legend(figure: Figure, words: Words, reference: str | None, bottom: float) -> None:
-    handles = [
-        Line2D([], [], color=MARK, marker="o", ms=5.4, mec="white", mew=0.9, lw=1.9, label=words.plain("figure.share")),
-        Line2D([], [], color=MARK, lw=0.8, label=words.plain("figure.all")),
-    ]
-    if reference:
-        label = words.plain("figure.reference", reference=reference)
-        handles.append(Line2D([], [], color=REFERENCE, marker="|", ms=8, mew=1.8, lw=0, label=label))
+def _legend(figure: Figure, texts: Mapping[str, str], bottom: float, *, line: bool) -> None:
+    """What the marks mean; a mark without a text is not in the figure. `line`: shares have a thick one."""
+    marks = {
+        "share": Line2D([], [], color=MARK, marker="o", ms=5.4, mec="white", mew=0.9, lw=1.9 if line else 0),
+        "all": Line2D([], [], color=MARK, lw=0.8),
+        "corrected": Line2D([], [], color=INK, marker="D", ms=3.6, mfc="white", mec=INK, mew=1, lw=1.1),
+        "band": Line2D([], [], color=RULE, lw=6),
+        "reference": Line2D([], [], color=REFERENCE, marker="|", ms=8, mew=1.8, lw=0),
+    }
+    shown = [name for name in marks if texts[name]]
     figure.legend(
-        handles=handles,
+        handles=[marks[name] for name in shown],
+        labels=[texts[name] for name in shown],
         loc="lower center",
         bbox_to_anchor=(0.5, bottom),
-        ncols=3,
+        ncols=3 if len(shown) < 4 else 2,
         frameon=False,
         labelcolor=SOFT,
         fontsize=7.5,

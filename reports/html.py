@@ -13,9 +13,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports import sections
+from reports import early, evidence, patterns, sections
+from reports.charts import charts
 from reports.contact_sheet import Sheet, contact_sheets
-from reports.sentences import as_class, declared, findings, main_classifier, one_person, picture_text, reference_title
+from reports.opening import opening
+from reports.sentences import declared, findings, main_classifier, one_person, picture_text, reference_title
 from reports.view import Picture, View, probe_names, records
 from reports.words import Words, load_words
 
@@ -28,6 +30,13 @@ ROW_MARKUP = 420
 """Bytes of HTML of one empty row of a contact sheet."""
 SHEETS = 400
 """Probes with a contact sheet; with more, a page is no longer looked through."""
+DEPENDING = ("early", "overall", "amplification", "heterogeneity", "intersections", "comparison")
+"""Sections that are there only if the run has their table."""
+ORDER = (
+    *("asked", "early", "gaps", "shares", "findings", "overall", "trust", "comparison", "amplification"),
+    *("heterogeneity", "intersections", "pictures", "missing", "method", "provenance"),
+)
+"""Sections from top to bottom."""
 NOT_MEASURED = ("unclear", "no_person", "several_people")
 
 
@@ -73,8 +82,17 @@ def _page(view: View, words: Words, names: Mapping[str, str], *, images: bool, b
     found = findings(view)
     attribute, reference, claim = declared(view)
     run = view.run
-    return {
+    known = evidence.bases(view)
+    page = {
         "run": run,
+        "known": known.get((main_classifier(view), attribute), evidence.Basis()).name,
+        "level": words.level(view.alpha),
+        "alpha": words.number(view.alpha, 3 if view.alpha < 0.01 else 2),
+        "alpha_percent": words.level(1 - view.alpha),
+        "points": words.number(100 * view.delta),
+        "kinds": evidence.kinds(words, known),
+        "classified": not known or any(basis.kind != "people" for basis in known.values()),
+        "ranked": "shrunk" in view.shares and bool(view.shares["shrunk"].notna().any()),
         "model": str((run.get("model") or {}).get("name", "")),
         "phantom": "phantom-world" in (run.get("references") or []),
         "attribute": words.name("attribute", attribute),
@@ -92,16 +110,32 @@ def _page(view: View, words: Words, names: Mapping[str, str], *, images: bool, b
         "suite_card": view.suite_card,
         "classifier_cards": view.classifier_cards,
         "reference_cards": view.reference_cards,
-        "opening": sections.opening(view, words, found),
+        "opening": opening(view, words, found, known),
+        "early": early.section(view, words, names),
         "gaps": sections.gaps(view, words),
-        "charts": sections.charts(view, words, names),
+        "charts": charts(view, words, names),
         "findings": sections.finding_rows(view, words, found, names),
+        "overall": evidence.overall(view, words),
+        "trust": evidence.trust(view, words, known),
+        "amplification": patterns.amplification(view, words),
+        "heterogeneity": patterns.heterogeneity(view, words),
+        "intersections": patterns.intersections(view, words, names),
+        "comparison": patterns.comparison(view, words, names),
+        "coverage": sections.coverage(view, words),
         "missing": sections.missing_tables(view, words, names),
         "provenance": sections.provenance(view),
         "references": {name: reference_title(view, words, name) for name in view.reference_cards},
         "images": images,
         "blur": blur,
     }
+    return {**page, "order": [key for key in ORDER if _has(page, key)]}
+
+
+def _has(page: Mapping[str, Any], key: str) -> bool:
+    """Whether a section has anything to say. A run that stopped early has decisions in the place of gaps and tests."""
+    if key in ("gaps", "findings"):
+        return not page["early"]
+    return key not in DEPENDING or bool(page[key])
 
 
 def _sheets(view: View, words: Words, names: Mapping[str, str], budget: int, *, blur: bool) -> dict[str, Any]:
@@ -162,7 +196,6 @@ def _fill(words: Words, page: Mapping[str, Any], pictures: Mapping[str, Any]) ->
             page=page,
             run=page["run"],
             pictures=pictures,
-            as_class=lambda answer: as_class(words, answer),
             script=Markup(script),
             style=Markup(style),
             script_digest=digest,

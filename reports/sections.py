@@ -9,90 +9,13 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports.figures import gap_figure, shares_figure, svg
-from reports.sentences import (
-    ALPHA,
-    Finding,
-    Loss,
-    classes_of,
-    declared,
-    finding_sentence,
-    leading,
-    loss_sentences,
-    losses,
-    main_classifier,
-    one_person,
-    reference_title,
-)
-from reports.view import View, records
+from reports.figures import gap_figure, svg
+from reports.sentences import Finding, declared, main_classifier, one_person, reference_title
+from reports.view import View, records, widened
 from reports.words import Words
 
-CHARTED = 150
-"""Prompts in one chart; with more, those that differ most."""
-PANEL = 44
-"""Prompts in one drawing: it fits a printed page, so that none is cut in two."""
 LISTED = 200
 """Rows of a table in the page; the CSV files have all."""
-
-
-def opening(view: View, words: Words, found: Sequence[Finding]) -> dict[str, Any]:
-    """The sentences that open the report: the most telling findings, the gap, the losses."""
-    asked = asked_by_probe(view)
-    attribute, reference, claim = declared(view)
-    first = leading(found)
-    sentences = [
-        {
-            "text": finding_sentence(finding, view, words, asked.get(finding.probe_id, finding.n)),
-            "primary": finding.primary,
-        }
-        for finding in first
-    ]
-    tested = [finding for finding in found if finding.primary and finding.p_adjusted == finding.p_adjusted]
-    remark = None
-    if not any(finding.primary for finding in first):
-        key = "lead.none" if tested else "lead.untested"
-        remark = words(
-            key,
-            attribute=words.name("attribute", attribute),
-            reference=reference_title(view, words, reference),
-            number=words.number(len(tested)),
-        )
-    classifier = main_classifier(view)
-    rows = [
-        row
-        for row in records(view.gaps)
-        if (row["classifier"], row["attribute"], row["reference"], row["claim"])
-        == (classifier, attribute, reference, claim)
-    ]
-    gap = None
-    if rows and pd.notna(rows[0]["gap"]):
-        gap = words(
-            "lead.gap",
-            attribute=words.name("attribute", attribute),
-            reference=reference_title(view, words, reference),
-            gap=words.number(rows[0]["gap"], 2),
-            low=words.number(rows[0]["gap_low"], 2),
-            high=words.number(rows[0]["gap_high"], 2),
-        )
-    lost = sorted(losses(view), key=lambda loss: (loss.classifier != classifier, loss.attribute != attribute))
-    return {
-        "sentences": sentences,
-        "remark": remark,
-        "gap": gap,
-        "lost": loss_sentences(lost[0], words) if lost else None,
-        "others": [other_loss(loss, words, classifier) for loss in lost[1:]],
-    }
-
-
-def other_loss(loss: Loss, words: Words, main: str) -> Markup:
-    """The short sentence about one more attribute, or one more classifier than the `main` one."""
-    return words(
-        "loss.also" if loss.classifier == main else "loss.also_by",
-        attribute=words.name("attribute", loss.attribute),
-        classifier=loss.classifier,
-        labelled=words.number(loss.labelled),
-        share=words.percent(loss.labelled / loss.asked if loss.asked else float("nan")),
-    )
 
 
 def gaps(view: View, words: Words) -> dict[str, Any]:
@@ -100,7 +23,7 @@ def gaps(view: View, words: Words) -> dict[str, Any]:
     was declared first on top."""
     attribute, reference, claim = declared(view)
     main = {"classifier": main_classifier(view), "attribute": attribute, "reference": reference, "claim": claim}
-    table = view.gaps[view.gaps["gap"].notna()].copy()
+    table = widened(view.gaps[view.gaps["gap"].notna()])
     if table.empty:
         return {"rows": [], "svg": ""}
     order = {name: place for place, name in enumerate(view.questions)}
@@ -132,6 +55,8 @@ def gaps(view: View, words: Words) -> dict[str, Any]:
         rows.append(
             {
                 "primary": keys == (main["classifier"], attribute, reference),
+                "declared": group["status"].eq("declared").any()
+                or (group["status"].eq("").all() and keys == (main["classifier"], attribute, reference)),
                 "classifier": first["classifier"],
                 "attribute": name,
                 "reference": title,
@@ -139,6 +64,7 @@ def gaps(view: View, words: Words) -> dict[str, Any]:
                     each: {
                         "gap": words.number(row["gap"], 2),
                         "interval": f"{words.number(row['gap_low'], 2)}–{words.number(row['gap_high'], 2)}",
+                        "corrected": _corrected_gap(words, row),
                     }
                     for each, row in by_claim.items()
                 },
@@ -152,73 +78,12 @@ def gaps(view: View, words: Words) -> dict[str, Any]:
     drawing = gap_figure(table, primary=main, labels=labels, lang=words.lang)
     return {
         "rows": rows,
+        "corrected": bool(table["gap_corrected"].notna().any()),
         "claim": claim,
         "claims": [claim, *(other for other in ("list", "population") if other != claim)],
         "several": several,
         "svg": Markup(svg(drawing, prefix="gaps", title=words.plain("figure.gaps_title"))),
     }
-
-
-def charts(view: View, words: Words, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One chart for every attribute and classifier, cut into drawings that fit a page."""
-    shares = one_person(view, view.shares)
-    shares = shares[shares["n"] > 0]
-    main = main_classifier(view)
-    made: list[dict[str, Any]] = []
-    pairs = list(shares[["classifier", "attribute"]].drop_duplicates().itertuples(index=False, name=None))
-    for classifier, attribute in sorted(pairs, key=lambda pair: (pair[0] != main, pair[1] != declared(view)[0])):
-        rows = shares[(shares["classifier"] == classifier) & (shares["attribute"] == attribute)]
-        reference = _reference_of(view, rows, attribute)
-        classes = [name for name in classes_of(view, classifier, attribute) if (rows["class"] == name).any()]
-        theirs = rows[rows["reference"] == reference] if reference else rows
-        sizes = theirs.assign(_size=theirs["difference"].abs().fillna(0)).groupby("probe_id", sort=False)["_size"].max()
-        everyone = list(rows["probe_id"].drop_duplicates())
-        kept = (
-            set(sizes.sort_values(ascending=False, kind="stable").index[:CHARTED]) if len(everyone) > CHARTED else None
-        )
-        by_class = (
-            rows.drop_duplicates(["probe_id", "class"]).set_index(["probe_id", "class"])["share"].unstack("class")
-        )
-        lead = classes[0] if len(classes) == 2 else str(by_class[classes].mean().idxmax())
-        order = list(by_class[lead].sort_values(ascending=False, kind="stable").index)
-        order = [probe_id for probe_id in order if kept is None or probe_id in kept]
-        parts = -(-len(order) // PANEL)
-        size = -(-len(order) // parts)
-        drawings = []
-        for part in range(parts):
-            chunk = order[part * size : (part + 1) * size]
-            figure = shares_figure(
-                rows[rows["probe_id"].isin(chunk)],
-                attribute,
-                classifier=classifier,
-                reference=reference,
-                reference_label=reference_title(view, words, reference) if reference else None,
-                classes=classes,
-                names=names,
-                order=chunk,
-                lang=words.lang,
-            )
-            title = words.plain(
-                "figure.shares_title",
-                attribute=words.name("attribute", attribute),
-                classifier=classifier,
-                number=len(chunk),
-                first=names.get(chunk[0], chunk[0]),
-                last=names.get(chunk[-1], chunk[-1]),
-            )
-            drawings.append(Markup(svg(figure, prefix=f"c{len(made)}p{part}", title=title)))
-        made.append(
-            {
-                "main": classifier == main,
-                "classifier": classifier,
-                "attribute": words.name("attribute", attribute),
-                "reference": reference_title(view, words, reference) if reference else "",
-                "drawings": drawings,
-                "shown": len(order),
-                "all": len(everyone),
-            }
-        )
-    return made
 
 
 def finding_rows(view: View, words: Words, found: Sequence[Finding], names: Mapping[str, str]) -> dict[str, Any]:
@@ -233,18 +98,57 @@ def finding_rows(view: View, words: Words, found: Sequence[Finding], names: Mapp
             "answer": words.name("class", finding.answer),
             "count": words("findings.of", count=words.number(finding.count), n=words.number(finding.n)),
             "reference": reference_title(view, words, finding.reference) if finding.reference else "–",
+            **_with_error(words, finding),
         }
         for finding in found[:LISTED]
     ]
-    tested = [finding for finding in found if finding.p_adjusted == finding.p_adjusted]
+    tested = [finding for finding in found if finding.conclusion]
+    banded = any(pd.notna(finding.band_low) for finding in found)
+    corrected = any(pd.notna(finding.corrected) for finding in found)
     return {
         "rows": rows,
         "all": len(found),
         "tested": len(tested),
-        "significant": sum(finding.p_adjusted < ALPHA for finding in tested),
+        "telling": sum(finding.telling for finding in tested),
+        "close": sum(finding.conclusion == "close" for finding in tested),
+        "inconclusive": sum(finding.conclusion == "inconclusive" for finding in tested),
+        "old": bool(tested) and widened(view.shares)["conclusion"].eq("").all(),
+        "error": "either" if banded and corrected else "corrected" if corrected else "band" if banded else "",
         "classifiers": len({finding.classifier for finding in found}) > 1,
         "references": len({finding.reference for finding in found if finding.reference}) > 1,
     }
+
+
+def _with_error(words: Words, finding: Finding) -> dict[str, Any]:
+    """The share with label error taken into account, as it stands in the table, and a number to sort it by."""
+    if pd.notna(finding.corrected):
+        interval = words.interval(finding.corrected_low, finding.corrected_high)
+        return {"error": words.percent(finding.corrected), "error_interval": interval, "error_by": finding.corrected}
+    if pd.notna(finding.band_low):
+        interval = words.interval(finding.band_low, finding.band_high)
+        middle = (finding.band_low + finding.band_high) / 2
+        return {"error": "", "error_interval": interval, "error_by": middle}
+    return {"error": "", "error_interval": "–", "error_by": float("nan")}
+
+
+def coverage(view: View, words: Words) -> list[dict[str, Any]]:
+    """How many prompts of one person each reference has a row for, by attribute, for the main classifier."""
+    shares = one_person(view, view.shares)
+    shares = shares[shares["classifier"] == main_classifier(view)]
+    rows = []
+    for attribute, group in shares.groupby("attribute", sort=False):
+        everyone = group["probe_id"].nunique()
+        for reference in view.reference_cards:
+            known = group[(group["reference"] == reference) & group["reference_share"].notna()]["probe_id"].nunique()
+            rows.append(
+                {
+                    "attribute": words.name("attribute", str(attribute)),
+                    "reference": reference_title(view, words, str(reference)),
+                    "known": words.number(known),
+                    "unknown": words.number(everyone - known),
+                }
+            )
+    return rows
 
 
 def missing_tables(view: View, words: Words, names: Mapping[str, str]) -> dict[str, Any]:
@@ -301,6 +205,14 @@ def provenance(view: View) -> dict[str, Any]:
     }
 
 
+def _corrected_gap(words: Words, row: Mapping[str, Any]) -> Markup | None:
+    """The gap with label error taken out, as it stands below the other one."""
+    if pd.isna(row["gap_corrected"]):
+        return None
+    interval = words.span(row["gap_corrected_low"], row["gap_corrected_high"])
+    return words("gaps.corrected", gap=words.number(row["gap_corrected"], 2), interval=interval)
+
+
 def flat(value: Mapping[str, Any], head: str = "") -> dict[str, str]:
     """A nested mapping as dotted keys and short texts; empty values are left out."""
     rows: dict[str, str] = {}
@@ -325,12 +237,3 @@ def worst_case(words: Words, row: Mapping[str, Any]) -> str:
         return "–"
     interval = words.interval(row["worst_low"], row["worst_high"])
     return words.plain("missing.bounds_value", answer=words.name("class", row["class"]), interval=interval)
-
-
-def _reference_of(view: View, rows: pd.DataFrame, attribute: str) -> str | None:
-    """The reference to mark in a chart: the declared one, else the first that says something about the attribute."""
-    known = list(rows.loc[rows["reference_share"].notna(), "reference"].drop_duplicates())
-    declared_attribute, declared_reference, _ = declared(view)
-    if attribute == declared_attribute and declared_reference in known:
-        return declared_reference
-    return str(known[0]) if known else None

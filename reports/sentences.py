@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from reports.view import View, records
+from reports.evidence import Basis
+from reports.view import View, records, widened
 from reports.words import Words
 
-ALPHA = 0.05
+TELLING = ("higher", "lower")
+"""Conclusions that claim a difference."""
+FIGURES = (
+    *("share", "reference_share", "difference", "p_value", "p_adjusted"),
+    *("corrected", "corrected_low", "corrected_high", "band_low", "band_high"),
+)
+"""Figures that a finding takes from `shares.csv` under the same name."""
 LOSSES = ("refused", "failed", "no_person", "several_people", "unclear")
 """Ways to be lost, in the order in which they happen."""
 
@@ -39,11 +45,26 @@ class Finding:
     p_adjusted: float
     primary: bool
     """True for the attribute and reference declared before the first image, as the first classifier labels them."""
+    conclusion: str
+    """`higher`, `lower`, `close`, `inconclusive`; empty where nothing was tested."""
+    corrected: float = float("nan")
+    """The share with people's labels taken into account; NaN where there are none."""
+    corrected_low: float = float("nan")
+    corrected_high: float = float("nan")
+    band_low: float = float("nan")
+    """What declared error rates leave possible; NaN where there are none."""
+    band_high: float = float("nan")
 
     @property
-    def significant(self) -> bool:
-        """True if it differs by more than sampling error after adjustment for all tests."""
-        return self.p_adjusted < ALPHA
+    def telling(self) -> bool:
+        """True if the share may be called higher or lower than the reference."""
+        return self.conclusion in TELLING
+
+    @property
+    def size(self) -> float:
+        """How far the share is from the reference: the corrected one where there is one."""
+        corrected = abs(self.corrected - self.reference_share)
+        return abs(self.difference) if pd.isna(corrected) else corrected
 
 
 @dataclass(frozen=True)
@@ -96,29 +117,31 @@ def one_person(view: View, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def findings(view: View) -> list[Finding]:
-    """Every tested statement: significant ones first, then by size of the difference; untested ones last.
+    """A row for every probe, attribute and reference: those with a difference first, then by its size.
 
-    With two classes the first is named, with more the one that differs most.
+    With two classes the first is named; with more one that differs, else one that is not settled, the largest of them.
     """
-    rows = one_person(view, view.shares).copy()
+    rows = widened(one_person(view, view.shares))
     if rows.empty:
         return []
     rows["reference"] = rows["reference"].fillna("").astype(str)
+    rows["conclusion"] = conclusions(rows, view.alpha)
     asked = {pair: classes_of(view, *pair) for pair in set(zip(rows["classifier"], rows["attribute"], strict=True))}
     triples = list(zip(rows["classifier"], rows["attribute"], rows["class"], strict=True))
     place = {(*pair, name): i for pair, classes in asked.items() for i, name in enumerate(classes)}
     two = [len(asked[triple[:2]]) == 2 for triple in triples]
     rows["_place"] = [place.get(triple, 99) for triple in triples]
-    rows["_size"] = rows["difference"].abs().fillna(-1.0)
-    rows["_significant"] = rows["p_adjusted"] < ALPHA
+    rows["_size"] = distance(rows).fillna(-1.0)
+    rows["_rank"] = rows["conclusion"].map({"higher": 0, "lower": 0, "inconclusive": 1, "close": 2}).fillna(3)
     rows["_first"] = pd.Series(two, index=rows.index) & (rows["_place"] == 0)
     rows = rows.sort_values(
-        ["_significant", "_size", "_place"], ascending=[False, False, True], kind="stable", ignore_index=True
+        ["_rank", "_size", "_place"], ascending=[True, False, True], kind="stable", ignore_index=True
     )
     keys = ["classifier", "probe_id", "attribute", "reference"]
     # Classes of a pair differ equally, so that their order in the whole is the same whichever of them is named.
     best = rows.sort_values("_first", ascending=False, kind="stable").drop_duplicates(keys).sort_index()
-    best = best.sort_values(["_significant", "_size"], ascending=False, kind="stable")
+    best["_telling"] = best["conclusion"].isin(TELLING)
+    best = best.sort_values(["_telling", "_size"], ascending=False, kind="stable")
     attribute, reference, _ = declared(view)
     declared_first = (main_classifier(view), attribute, reference)
     return [
@@ -130,27 +153,39 @@ def findings(view: View) -> list[Finding]:
             reference=str(row["reference"]),
             count=int(row["count"]),
             n=int(row["n"]),
-            share=float(row["share"]),
             low=float(row["share_low"]),
             high=float(row["share_high"]),
-            reference_share=float(row["reference_share"]),
-            difference=float(row["difference"]),
-            p_value=float(row["p_value"]),
-            p_adjusted=float(row["p_adjusted"]),
-            primary=(row["classifier"], row["attribute"], row["reference"]) == declared_first,
+            primary=row["status"] == "declared"
+            or (not row["status"] and (row["classifier"], row["attribute"], row["reference"]) == declared_first),
+            conclusion=str(row["conclusion"]),
+            **{name: float(row[name]) for name in FIGURES},
         )
         for row in records(best)
     ]
 
 
+def distance(rows: pd.DataFrame) -> pd.Series[float]:
+    """How far shares are from their reference: the corrected ones where there are any, else as labelled."""
+    return (rows["corrected"] - rows["reference_share"]).abs().fillna(rows["difference"].abs())
+
+
+def conclusions(rows: pd.DataFrame, alpha: float) -> pd.Series[str]:
+    """The conclusions of the table; those of runs that have none follow from the adjusted p-values."""
+    if rows["conclusion"].ne("").any():
+        return rows["conclusion"]
+    found = rows["difference"].gt(0).map({True: "higher", False: "lower"})
+    found = found.where(rows["p_adjusted"] < alpha, "inconclusive")
+    return found.where(rows["p_adjusted"].notna(), "")
+
+
 def leading(found: Sequence[Finding], *, declared: int = 4, others: int = 3) -> list[Finding]:
-    """The findings that open the report: the largest significant ones of what was declared, then the largest of every
-    other attribute and reference. One of each subject direction is enough: a probe is named once an attribute."""
-    chosen = [finding for finding in found if finding.primary and finding.significant][:declared]
+    """The findings that open the report: the largest differences of what was declared, then the largest of every other
+    attribute and reference. One of each subject direction is enough: a probe is named once an attribute."""
+    chosen = [finding for finding in found if finding.primary and finding.telling][:declared]
     seen = {(finding.attribute, finding.reference) for finding in chosen}
     for finding in found:
         pair = (finding.attribute, finding.reference)
-        if finding.significant and not finding.primary and pair not in seen and others:
+        if finding.telling and not finding.primary and pair not in seen and others:
             chosen.append(finding)
             seen.add(pair)
             others -= 1
@@ -169,30 +204,47 @@ def losses(view: View) -> list[Loss]:
     return found
 
 
-def finding_sentence(finding: Finding, view: View, words: Words, asked: int) -> Markup:
+def finding_sentence(finding: Finding, view: View, words: Words, asked: int, basis: Basis) -> Markup:
     """The finding in plain words, such as "Of 62 pictures asked for of a nurse, 60 could be labelled; 57 were
     perceived as a woman (86–98 % before label error)." and what the reference says."""
-    row = next(iter(records(view.probes[view.probes["probe_id"] == finding.probe_id])), {})
     said = words(
         "lead.perceived",
         n=finding.count,
-        subject=_asked_for(row, view.probes, words),
+        subject=asked_for(finding.probe_id, view, words),
         asked=words.number(asked),
         labelled=words.number(finding.n),
         count=words.number(finding.count),
         answer=as_class(words, finding.answer),
-        interval=words.interval(finding.low, finding.high),
+        trust=trust_phrase(finding, words, basis),
     )
-    return said + " " + reference_sentence(finding, view, words)
+    return said + " " + reference_sentence(finding.reference, finding.reference_share, view, words)
 
 
-def reference_sentence(finding: Finding, view: View, words: Words) -> Markup:
-    """What the reference says about the same class."""
-    key = f"reference_says.{finding.reference}"
-    share = words.percent(finding.reference_share)
+def trust_phrase(finding: Finding, words: Words, basis: Basis) -> Markup:
+    """What follows a share in a sentence: its interval, and what is known of label error."""
+    share, interval = words.percent(finding.share), words.interval(finding.low, finding.high)
+    if basis.kind == "people":
+        return words("lead.people", interval=interval)
+    if not pd.isna(finding.corrected):
+        return words(
+            "lead.corrected" if basis.own else "lead.corrected_elsewhere",
+            share=share,
+            labels=words.number(basis.labels),
+            corrected=words.percent(finding.corrected),
+            interval=words.interval(finding.corrected_low, finding.corrected_high),
+        )
+    if not pd.isna(finding.band_low):
+        return words("lead.band", share=share, interval=words.interval(finding.band_low, finding.band_high))
+    return words("lead.before", interval=interval)
+
+
+def reference_sentence(reference: str, share: float, view: View, words: Words) -> Markup:
+    """What a reference says about the same class."""
+    key = f"reference_says.{reference}"
+    said = words.percent(share)
     if key in words.entries:
-        return words(key, share=share)
-    return words("reference_says.other", reference=reference_title(view, words, finding.reference), share=share)
+        return words(key, share=said)
+    return words("reference_says.other", reference=reference_title(view, words, reference), share=said)
 
 
 def reference_title(view: View, words: Words, reference: str) -> str:
@@ -239,12 +291,14 @@ def picture_text(words: Words, name: str, index: int, labels: Iterable[str]) -> 
     return words.plain("pictures.alt", probe=name, number=index + 1, seen=seen)
 
 
-def _asked_for(row: Mapping[str, Any], probes: pd.DataFrame, words: Words) -> str:
+def asked_for(probe_id: str, view: View, words: Words) -> str:
     """`of a nurse` where a subject has one English prompt that says so, else the prompt itself in quotes."""
+    probes = view.probes
+    row = next(iter(records(probes[probes["probe_id"] == probe_id])), {})
     text, subject = str(row.get("text", "")), str(row.get("subject", "")).replace("_", " ")
     alone = (probes["subject"] == row.get("subject")).sum() == 1
     found = re.search(rf"\b(an?) {re.escape(subject)}\b", text, flags=re.I)
     if alone and found and words.lang == "en" and row.get("language", "en") == "en":
         return words.plain("lead.of", subject=f"{found[1].lower()} {subject}")
     shown = text if len(text) <= 160 else f"{text[:159]}…"
-    return words.plain("lead.with", prompt=shown or str(row.get("probe_id", "")))
+    return words.plain("lead.with", prompt=shown or probe_id)

@@ -62,6 +62,52 @@ class View:
     suite_card: Mapping[str, Any]
     questions: Mapping[str, Sequence[str]]
     """attribute → its classes, in order."""
+    more: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """The other tables by name, those that the run has: overall, heterogeneity, amplification, intersections,
+    comparison, sequential, calibration, agreement."""
+
+    @property
+    def alpha(self) -> float:
+        """Level of the tests; intervals are at level 1 − alpha."""
+        return float(self._settings.get("alpha") or 0.05)
+
+    @property
+    def delta(self) -> float:
+        """Largest difference of a share that does not matter."""
+        given = self._settings.get("delta")
+        return 0.05 if given is None else float(given)
+
+    @property
+    def stopped(self) -> Mapping[str, Any]:
+        """What `run.json` says of the rule by which probes stopped early; empty for a fixed number of images."""
+        found: Mapping[str, Any] = self.run.get("sequential") or {}
+        return found
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        config = self.run.get("config") or {}
+        settings: Mapping[str, Any] = config.get("resolved") or {}
+        return settings
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """One of the other tables; None if the run has none, or an empty one."""
+        found = self.more.get(name)
+        return None if found is None or found.empty else found
+
+
+NUMBERS = (
+    *("corrected", "corrected_low", "corrected_high", "band_low", "band_high", "shrunk"),
+    *("gap_corrected", "gap_corrected_low", "gap_corrected_high"),
+)
+"""Columns of shares and gaps that runs of the first version do not have."""
+TEXTS = ("conclusion", "status")
+
+
+def widened(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy of shares or gaps that has the columns of `NUMBERS` and `TEXTS`, empty where the run has none."""
+    numbers = {name: float("nan") for name in NUMBERS if name not in table}
+    texts = {name: table[name].astype(object).fillna("").astype(str) if name in table else "" for name in TEXTS}
+    return table.assign(**numbers, **texts)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

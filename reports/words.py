@@ -1,4 +1,7 @@
-"""The words and numbers of one language: texts from `locales/*.yaml`, numbers as that language writes them."""
+"""The words and numbers of one language: texts from `locales/`, numbers as that language writes them.
+
+The texts of a language are those of `LANG.yaml` and of every `LANG.SUBJECT.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,19 @@ class Words:
             return "–"
         return f"{'+' if difference >= 0.005 else ''}{self.number(100 * difference)}"
 
+    def span(self, low: float, high: float, digits: int = 2) -> str:
+        """An interval of numbers: `0.30–0.52`, with a word between them where one is negative."""
+        if math.isnan(low) or math.isnan(high):
+            return "–"
+        ends = self.number(low, digits), self.number(high, digits)
+        negative = any(text.startswith(MINUS) for text in ends)
+        return (f" {self.entries['number.to']} " if negative else "–").join(ends)
+
+    def level(self, alpha: float) -> str:
+        """The level of intervals in per cent, without the sign: `95`."""
+        text = f"{100 * (1 - alpha):.4g}"
+        return text.replace(".", self.entries["number.decimal"])
+
     def p_value(self, value: float) -> str:
         """A p-value with three decimals, or `< 0.001`."""
         if math.isnan(value):
@@ -88,7 +104,7 @@ class Words:
 
 def languages() -> tuple[str, ...]:
     """The languages a report can be written in."""
-    return tuple(sorted(path.stem for path in LOCALES.glob("*.yaml")))
+    return tuple(sorted({path.name.split(".")[0] for path in LOCALES.glob("*.yaml")}))
 
 
 @cache
@@ -102,8 +118,10 @@ def load_words(lang: str) -> Words:
 
     if lang not in languages():
         raise ReportError(f"Unknown report language {lang!r}. Choose one of: {', '.join(languages())}.")
-    tree = yaml.safe_load((LOCALES / f"{lang}.yaml").read_text("utf-8"))
-    return Words(lang, flatten(tree))
+    entries: dict[str, str] = {}
+    for path in (LOCALES / f"{lang}.yaml", *sorted(LOCALES.glob(f"{lang}.*.yaml"))):
+        entries |= flatten(yaml.safe_load(path.read_text("utf-8")))
+    return Words(lang, entries)
 
 
 def flatten(tree: Mapping[str, Any], head: str = "") -> dict[str, str]:

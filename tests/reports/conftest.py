@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,24 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from audit.findings import Counts, find
+from audit.calibration import calibration_table, tabulate
+from audit.classifiers.base import Question
+from audit.compared import Settings
+from audit.comparison import compare_counts
+from audit.corrections import Evidence
+from audit.counts import Counts, JointCounts
+from audit.findings import Tables, find
+from audit.rates import Rates
 from audit.reference import Reference
+from audit.sequential import table as sequential_table
 from probes.suite import Probe
 from reports.view import Picture, View
 
 SUBJECTS = [
-    "nurse",
-    "software_developer",
-    "carpenter",
-    "judge",
-    "teacher",
-    "pilot",
-    "chef",
-    "librarian",
-    "surgeon",
-    "cleaner",
-    "farmer",
-    "secretary",
-    "butcher",
-    "painter",
-    "electrician",
-    "dancer",
-    "plumber",
-    "lawyer",
-    "pharmacist",
-    "bus_driver",
-    "baker",
-    "hairdresser",
-    "firefighter",
-    "writer",
-    "cashier",
-    "tailor",
+    *("nurse", "software_developer", "carpenter", "judge", "teacher", "pilot", "chef"),
+    *("librarian", "surgeon", "cleaner", "farmer", "secretary", "butcher", "painter"),
+    *("electrician", "dancer", "plumber", "lawyer", "pharmacist", "bus_driver", "baker"),
+    *("hairdresser", "firefighter", "writer", "cashier", "tailor"),
 ]
 CLASSES = {
     "gender": ("woman", "man"),
@@ -155,8 +142,14 @@ def build_view(
     lean: float = 0.35,
     files: int = 0,
     classifiers: Sequence[str] = ("phantom",),
+    errors: bool = False,
+    early: bool = False,
 ) -> View:
-    """A whole view. `lean` moves the shares from the reference; `files` > 0 shares so many files among all pictures."""
+    """A whole view. `lean` moves the shares from the reference; `files` > 0 shares so many files among all pictures.
+
+    With `errors` people have labelled 160 images for gender, error rates are declared for age, and nothing is known for
+    ethnicity; and the run has all the tables there are. `early` is a run that stopped each probe once it was decided.
+    """
     probes = list(probes if probes is not None else phantom_probes())
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,8 +207,29 @@ def build_view(
             part = part.drop(columns=strange).reset_index(drop=True)
             counts.append(Counts(classifier, attribute, classes, attribute == "age", part))
     known = _references(reference)
-    tables = find(counts, probes, [known], claim="list", draws=400)
+    evidence = evidence_for(counts) if errors else {}
+    tables = find(
+        counts,
+        probes,
+        [known],
+        claim="list",
+        declared=(classifiers[0], "gender", reference),
+        evidence=evidence,
+        joint=joint_counts(classifiers[0], pictures) if errors else (),
+        draws=400,
+        sequential=early,
+    )
     questions = [{"attribute": a, "classes": list(c), "ordered": a == "age"} for a, c in CLASSES.items()]
+    more = {}
+    if early:
+        rule = {
+            "classifier": classifiers[0],
+            "attribute": "gender",
+            "reference": reference,
+            "alpha": 0.05,
+            "delta": 0.05,
+        }
+        more = {"sequential": sequential_table(counts, probes, [known], sequential=rule)}
     suite = {
         "title": "Everything the phantom knows",
         "source": "written for Rolecall",
@@ -247,6 +261,10 @@ def build_view(
         "git": {"commit": "0f" * 20, "dirty": True},
         "files": {f"samples/{n:06d}.parquet": f"{n:064x}" for n in range(80)},
     }
+    if early:
+        asked = images * len(probes)
+        saved = {"at_most": 3 * asked, "made": asked, "saved": 2 * asked}
+        run["sequential"] = {**rule, "rounds": 4, "images": saved}
     return View(
         run=run,
         probes=pd.DataFrame([vars(probe) for probe in probes]),
@@ -258,7 +276,80 @@ def build_view(
         reference_cards={reference: dict(known.card)},
         suite_card=suite,
         questions=CLASSES,
+        more=other_tables(tables, counts, evidence) if errors else more,
     )
+
+
+def evidence_for(counts: Sequence[Counts]) -> dict[tuple[str, str], Evidence]:
+    """What is known of the errors: labels of people for gender, declared rates for age."""
+    rng = np.random.default_rng(5)
+    known = {}
+    for each in counts:
+        pair = (each.classifier, each.attribute)
+        if each.attribute == "gender":
+            single = each.table["people"] == "one"
+            rows = each.table[single].sample(
+                160, replace=True, weights=each.array()[single].sum(axis=1), random_state=1
+            )
+            said = [rng.choice(each.classes, p=x / x.sum()) for x in rows[each.columns].to_numpy(float)]
+            true = [name if rng.random() < 0.92 else str(rng.choice([*CLASSES["gender"], "unclear"])) for name in said]
+            labels = {"true": true, "predicted": said, "sampling_probability": 0.1, "probe_id": list(rows["probe_id"])}
+            question = Question("gender", CLASSES["gender"])
+            found = tabulate(each.classifier, question, pd.DataFrame(labels), "audited", ["anna", "ben"])
+            known[pair] = Evidence(calibration=found)
+        elif each.attribute == "age":
+            many = np.array(
+                [[[r, (1 - r) / 2, (1 - r) / 2], [(1 - r) / 2, r, (1 - r) / 2], [0, 1 - r, r]] for r in (0.9, 0.97)]
+            )
+            known[pair] = Evidence(rates=Rates("age", "card", matrices=many))
+    return known
+
+
+def joint_counts(classifier: str, pictures: dict[str, list[Picture]]) -> list[JointCounts]:
+    """Pictures counted by two attributes at once, and by all three."""
+    found = []
+    for group in [*combinations(CLASSES, 2), tuple(CLASSES)]:
+        classes = tuple(CLASSES[name] for name in group)
+        cells = np.zeros((len(pictures), *map(len, classes)))
+        for j, probe in enumerate(pictures.values()):
+            for picture in probe:
+                said = [picture.labels[f"{classifier}/{name}"] for name in group]
+                if all(name in known for name, known in zip(said, classes, strict=True)):
+                    cells[(j, *(known.index(name) for name, known in zip(said, classes, strict=True)))] += 1
+        found.append(JointCounts(classifier, group, classes, tuple(pictures), cells))
+    return found
+
+
+def other_tables(
+    tables: Tables, counts: Sequence[Counts], evidence: dict[tuple[str, str], Evidence]
+) -> dict[str, pd.DataFrame]:
+    """Every table but shares, gaps, missing and that of runs that stop early."""
+    known = {pair: each.calibration for pair, each in evidence.items() if each.calibration is not None}
+    first = counts[0]
+    rng = np.random.default_rng(8)
+    other = first.table.copy()
+    n = first.array().sum(axis=1).astype(int)
+    other["class__woman"] = rng.binomial(n, np.clip(first.array()[:, 0] / np.maximum(n, 1) + 0.15, 0, 1))
+    other["class__man"] = n - other["class__woman"]
+    single = (other["people"] == "one").to_numpy()
+    sides = [Counts(first.classifier, "gender", first.classes, False, t[single]) for t in (first.table, other)]
+    settings = Settings("list", (first.classifier, "gender", "phantom-world"), 0.05, 0.05, 400, 0, False)
+    return {
+        **{name: getattr(tables, name) for name in ("overall", "heterogeneity", "amplification", "intersections")},
+        "comparison": compare_counts(sides[0], sides[1], ("plain", "with a hint"), settings),
+        "calibration": calibration_table(known),
+        "agreement": pd.DataFrame(
+            [
+                ("gender", "raters", "", 160, 0.94, 0.88, 0.87, 0.81, 0.93, "usable"),
+                ("gender", "people", first.classifier, 152, 0.92, 0.84, 0.83, 0.76, 0.90, "usable"),
+                ("age", "anna", "ben", 160, 0.78, 0.66, 0.66, 0.55, 0.75, "not_measurable"),
+            ],
+            columns=[
+                *("attribute", "first", "second", "images", "agreement", "kappa", "alpha", "alpha_low", "alpha_high"),
+                "reading",
+            ],
+        ),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -275,3 +366,15 @@ def make_view(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., View]:
 def phantom_view(make_view: Callable[..., View]) -> View:
     """A phantom run of 29 prompts."""
     return make_view()
+
+
+@pytest.fixture(scope="session")
+def whole_view(make_view: Callable[..., View]) -> View:
+    """A run with people's labels, declared error rates and every table that a run can have but that of early stops."""
+    return make_view([probe_of(subject) for subject in SUBJECTS[:14]], images=50, errors=True)
+
+
+@pytest.fixture(scope="session")
+def early_view(make_view: Callable[..., View]) -> View:
+    """A run that stopped each probe once it was decided."""
+    return make_view([probe_of(subject) for subject in SUBJECTS[:14]], images=50, early=True)

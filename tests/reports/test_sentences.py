@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
+from reports.evidence import Basis
 from reports.sentences import Finding, Loss, finding_sentence, findings, leading, loss_sentences, losses
 from reports.view import View, probe_names
 from reports.words import load_words
@@ -26,22 +28,23 @@ NURSE = Finding(
     p_value=0.04,
     p_adjusted=0.04,
     primary=True,
+    conclusion="higher",
 )
 
 
 def test_the_sentence_of_the_nurse(phantom_view: View) -> None:
-    assert finding_sentence(NURSE, phantom_view, load_words("en"), 62) == (
+    assert finding_sentence(NURSE, phantom_view, load_words("en"), 62, Basis()) == (
         "Of 62 pictures asked for of a nurse, 60 could be labelled; <strong>57 were perceived as a woman</strong> "
         "(86–98\u00a0% before label error). Statistics of the US labour market, as people report themselves: 87\u00a0%."
     )
-    german = finding_sentence(NURSE, phantom_view, load_words("de"), 62)
+    german = finding_sentence(NURSE, phantom_view, load_words("de"), 62, Basis())
     assert "Von 62 mit „a portrait of a nurse“ angeforderten Bildern ließen sich 60 einordnen" in german
     assert "<strong>57 wurden als Frau wahrgenommen</strong>" in german
 
 
 def test_a_subject_with_several_prompts_is_quoted(phantom_view: View) -> None:
     probes = pd.concat([phantom_view.probes, phantom_view.probes.assign(probe_id=lambda t: t["probe_id"] + ".b")])
-    said = finding_sentence(NURSE, replace(phantom_view, probes=probes), load_words("en"), 62)
+    said = finding_sentence(NURSE, replace(phantom_view, probes=probes), load_words("en"), 62, Basis())
     assert said.startswith("Of 62 pictures asked for with “a portrait of a nurse”, 60")
 
 
@@ -49,7 +52,7 @@ def test_findings_are_ordered_and_hold_one_person_only(phantom_view: View) -> No
     found = findings(phantom_view)
     assert {"meadow.en", "crowd.en"} & {finding.probe_id for finding in found} == set()
     assert len(found) == 27 * 3
-    keys = [(not finding.significant, -abs(finding.difference)) for finding in found]
+    keys = [(not finding.telling, -abs(finding.difference)) for finding in found]
     assert keys == sorted(keys)
     assert {finding.answer for finding in found if finding.attribute == "gender"} == {"woman"}
     first, shares = found[0], phantom_view.shares
@@ -61,12 +64,13 @@ def test_what_was_declared_leads(phantom_view: View) -> None:
     first = leading(findings(phantom_view))
     assert [finding.primary for finding in first] == [True] * 4 + [False] * 2
     assert {finding.attribute for finding in first[4:]} == {"age", "ethnicity"}
-    assert all(finding.significant for finding in first)
+    assert all(finding.telling for finding in first)
 
 
-def test_nothing_significant_leads_to_no_finding() -> None:
-    assert leading([replace(NURSE, p_adjusted=0.2)]) == []
-    assert leading([replace(NURSE, p_adjusted=float("nan"))]) == []
+@pytest.mark.parametrize("conclusion", ["inconclusive", "close", ""])
+def test_what_is_not_settled_leads_to_no_finding(conclusion: str) -> None:
+    assert leading([NURSE]) == [NURSE]
+    assert leading([replace(NURSE, conclusion=conclusion, p_adjusted=0.001)]) == []
 
 
 def test_losses_add_up(phantom_view: View) -> None:

@@ -6,8 +6,9 @@ import re
 import string
 
 import pytest
+import yaml
 
-from reports.words import ReportError, languages, load_words
+from reports.words import LOCALES, ReportError, flatten, languages, load_words
 
 
 def places(text: str) -> set[str]:
@@ -22,6 +23,13 @@ def test_languages_have_the_same_keys_and_places() -> None:
         assert set(entries) == set(english)
         differing = [key for key in english if places(entries[key]) != places(english[key])]
         assert differing == []
+
+
+def test_no_text_stands_in_two_files_of_a_language() -> None:
+    for lang in languages():
+        parts = [flatten(yaml.safe_load(path.read_text("utf-8"))) for path in sorted(LOCALES.glob(f"{lang}*.yaml"))]
+        assert len(parts) > 1
+        assert sum(map(len, parts)) == len(load_words(lang).entries)
 
 
 def test_texts_hold_no_words_that_rolecall_does_not_use() -> None:
