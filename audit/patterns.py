@@ -38,6 +38,8 @@ INTERSECTIONS = (
 DRAWS = 2_000
 """Most simulated tables of a test whose tables are costly: of all probes at once, or one a probe and pair."""
 
+SUBJECTS = 8
+"""Subjects that it takes to say whether a model follows its reference: over fewer, slopes are anything."""
 ENOUGH = 100
 """Simulated tables at least as far from independence after which a test of it ends: p is then within a tenth."""
 
@@ -64,8 +66,10 @@ def heterogeneity(counts: Counts, shown: npt.NDArray[np.bool_], settings: Settin
 
 
 def amplify(counts: Counts, matched: Matched, settings: Settings, *, declared: bool) -> pd.DataFrame:
-    """Each class beside a reference that varies by probe; no row where it does not. Two classes are one statement."""
+    """Each class beside a reference that varies by probe; no row where it does not, or for fewer than `SUBJECTS`
+    subjects. Two classes are one statement."""
     known = matched.known
+    subjects = counts.table["subject"].to_numpy()
     x = counts.array()
     n = x.sum(axis=1)
     rows: list[dict[str, Any]] = []
@@ -73,14 +77,14 @@ def amplify(counts: Counts, matched: Matched, settings: Settings, *, declared: b
     for c, name in enumerate(counts.classes if k > 2 else counts.classes[:1]):
         r = known[:, c]
         usable = ~np.isnan(r)
-        if not usable.any() or np.ptp(r[usable]) < 1e-9:
+        if np.unique(subjects[usable & (n > 1)]).size < SUBJECTS or np.ptp(r[usable]) < 1e-9:
             continue
         whole = not np.isnan(matched.whole[:, c]).all()
         found = amplification(
             x[:, c],
             n,
             r,
-            subjects=counts.table["subject"].to_numpy(),
+            subjects=subjects,
             reference_n=matched.sizes,
             even=1 / k if whole else 0.5,
             level=1 - settings.alpha,

@@ -59,7 +59,8 @@ def corrected_shares(
     Reiczigel's interval if there are two classes and the classifier gave every labelled image of them one, else by the
     score interval of this module. The value is the composition that makes the answers most likely under the plain
     table, so that a classifier without a labelled error gives exactly the raw shares; the interval holds it. No random
-    numbers are used.
+    numbers are used. Shares below 1 % in seven classes are covered less often than the level says where a probe has
+    1000 images or more, or 20 or fewer (docs/validity.md).
 
     Answers that are no class: all of the classifier's are taken as one answer, and all of people's as one. Where the
     labels hold images without a class that the classifier recognised as such, this is a row of M like the others. Where
