@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from audit.statistics.intervals import Floats, shares
+from audit.statistics.intervals import Floats, shares, whole_numbers
 
 
 class Gap(NamedTuple):
@@ -254,25 +254,28 @@ def gap_of_population(
     return _gap(parts, weights, halves, shared)
 
 
-def check(x: npt.ArrayLike, r: npt.ArrayLike) -> tuple[Floats, Floats]:
+def check(x: npt.ArrayLike, r: npt.ArrayLike, *, whole: bool = False) -> tuple[Floats, Floats]:
     """Counts and references as J × k arrays, checked.
 
     Args:
         x: counts, J × k.
         r: reference shares, J × k, or k for all probes.
+        whole: whether counts must be whole numbers.
 
     Returns:
         Both as arrays of one shape.
 
     Raises:
-        ValueError: if there are fewer than 2 classes, a number is negative, the shapes do not fit, or the shares of a
-            reference do not add up to 1.
+        ValueError: if there are fewer than 2 classes, a number is negative, or not whole where it must be, the shapes
+            do not fit, or the shares of a reference do not add up to 1.
     """
     counts = np.asarray(x, dtype=np.float64)
     if counts.ndim != 2 or counts.shape[1] < 2:
         raise ValueError(f"counts must be probes × classes, with 2 classes or more (got shape {counts.shape}).")
-    if counts.size and counts.min() < 0:
-        raise ValueError(f"counts must be 0 or more (got {counts.min():g}).")
+    if whole:
+        whole_numbers(counts)
+    elif counts.size and counts.min() < 0:
+        raise ValueError(f"shares must be 0 or more (got {counts.min():g}).")
     given = np.asarray(r, dtype=np.float64)
     if given.shape not in (counts.shape, counts.shape[1:]):
         raise ValueError(f"references must fit counts of shape {counts.shape} (got shape {given.shape}).")
@@ -295,7 +298,7 @@ class _Parts(NamedTuple):
 
 
 def _parts(x: npt.ArrayLike, r: npt.ArrayLike, ordered: bool) -> _Parts:
-    counts, reference = check(x, r)
+    counts, reference = check(x, r, whole=True)
     used = (counts.sum(axis=1) > 1) & ~np.isnan(reference).any(axis=1)
     counts, reference = counts[used], reference[used]
     if not used.any():

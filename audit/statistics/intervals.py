@@ -158,11 +158,27 @@ def worst_case(x: npt.ArrayLike, n: npt.ArrayLike, asked: npt.ArrayLike) -> Inte
     )
 
 
-def _counts(x: npt.ArrayLike) -> Floats:
-    counts = np.asarray(x, dtype=np.float64)
-    if counts.size and not counts.min() >= 0:
-        raise ValueError(f"counts must be 0 or more (got {counts.min():g}).")
+def whole_numbers(counts: Floats) -> Floats:
+    """The counts themselves, checked.
+
+    Args:
+        counts: of any shape.
+
+    Returns:
+        The same array.
+
+    Raises:
+        ValueError: if one is negative, fractional or not finite.
+    """
+    wrong = ~((counts >= 0) & (counts == np.floor(counts)) & np.isfinite(counts))
+    if wrong.any():
+        got = f"{counts[wrong][0]:g}"
+        raise ValueError(f"counts must be whole numbers of 0 or more (got {got}). Count each image once.")
     return counts
+
+
+def _counts(x: npt.ArrayLike) -> Floats:
+    return whole_numbers(np.asarray(x, dtype=np.float64))
 
 
 def _pair(x: npt.ArrayLike, n: npt.ArrayLike) -> tuple[Floats, Floats]:

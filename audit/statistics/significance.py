@@ -71,7 +71,7 @@ def chi_square(x: npt.ArrayLike, r: npt.ArrayLike) -> Floats:
     Raises:
         ValueError: if the shapes do not fit, or the shares of a reference do not add up to 1.
     """
-    counts, reference = check(x, r)
+    counts, reference = check(x, r, whole=True)
     expected = counts.sum(axis=1, keepdims=True) * reference
     off = (counts - expected) ** 2
     cells = np.divide(off, expected, out=np.where(off > 0, np.inf, 0.0), where=expected > 0)
@@ -110,7 +110,7 @@ def compare_with_reference(
         ValueError: if the shapes do not fit, the shares of a reference do not add up to 1, `draws` is below 1, or
             there is not one generator a probe.
     """
-    counts, reference = check(x, r)
+    counts, reference = check(x, r, whole=True)
     probes, k = counts.shape
     if len(rngs) != probes:
         raise ValueError(f"each probe needs one generator of random numbers (got {len(rngs)} for {probes} probes).")

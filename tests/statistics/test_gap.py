@@ -1,6 +1,6 @@
 """Oracles: all multinomial outcomes enumerated, closed forms, simulation with planted shares."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -128,12 +128,36 @@ def test_stays_between_0_and_1_and_splits(x, r):
             assert gap.squared == pytest.approx(gap.shared_tilt**2 + gap.between)
 
 
-def test_grows_along_the_ray_to_a_class():
-    r = np.array([0.5, 0.3, 0.2])
-    n = 1000
-    rays = [(1 - t) * r + t * np.array([0, 1, 0]) for t in np.linspace(0, 1, 11)]
-    gaps = [gap_of_list([np.round(n * p)], r).squared for p in rays]
-    assert (np.diff(gaps) > 0).all()
+@given(
+    arrays(np.float64, st.integers(2, 7), elements=st.floats(0.01, 1)).map(lambda a: a / a.sum()),
+    st.data(),
+)
+def test_grows_along_the_ray_from_the_reference_to_any_class(r, data):
+    k, n = r.size, 1_000_000
+    c = data.draw(st.integers(0, k - 1))
+    steps = np.linspace(0, 1, 11)
+    rays = [(1 - t) * r + t * np.eye(k)[c] for t in steps]
+    counts = [np.append(whole := np.floor(n * p[:-1]), n - whole.sum()) for p in rays]
+    gaps = [gap_of_list([x], r) for x in counts]
+    assert gaps[0].gap < 0.005
+    assert (np.diff([gap.squared for gap in gaps]) > -1e-5).all()
+    assert all(b.squared > a.squared for a, b in pairwise(gaps[1:]))
+    assert gaps[-1].gap <= 1
+    assert max(gap_of_list([n * np.eye(k)[j]], r).gap for j in range(k)) == pytest.approx(1)
+
+
+@given(TABLES, ROWS)
+def test_an_empty_class_that_the_reference_excludes_leaves_the_squared_distance(x, r):
+    wider = np.column_stack([x, np.zeros(len(x), dtype=int)])
+    theirs = np.column_stack([r, np.zeros(len(r))])
+    np.testing.assert_allclose(squared_distance(wider, theirs), squared_distance(x, r), atol=1e-12)
+
+
+@pytest.mark.parametrize("counts", [[[2.5, 3]], [[-1, 3]], [[np.inf, 3]]])
+def test_counts_that_are_none_are_refused(counts):
+    with pytest.raises(ValueError, match=r"counts must be whole numbers of 0 or more \(got") as error:
+        gap_of_list(counts, [0.5, 0.5])
+    assert "\n" not in str(error.value)
 
 
 def test_probes_without_two_images_or_reference_are_left_out():
