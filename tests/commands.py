@@ -75,9 +75,10 @@ def spawn(*arguments: object, before: str = "", cwd: Path | None = None) -> Answ
 
 
 def contents(*folders: Path) -> Mapping[str, str]:
-    """SHA-256 of every file in the folders, by path; locks are no content."""
+    """SHA-256 of every file in the folders, by path; locks, and drafts of a killed process, are no content."""
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.suffix != ".lock"}
+    apart = (".lock", ".tmp")
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.suffix not in apart}
 
 
 def refused(answer: Answer) -> str:
