@@ -230,7 +230,7 @@ EXPERIMENTS = (
         WHOLE,
         run_all_images,
         judge("label noise, shares of all images", TARGET, 0.985, "uncorrected"),
-        2000,
+        10000,
         200,
         _tested(WHOLE, 5),
     ),

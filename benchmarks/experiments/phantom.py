@@ -22,8 +22,8 @@ from audit.reference import load_reference
 from benchmarks.experiments.base import Cell, Experiment, Line, Result, standard_error
 
 ORDER = 10
-IMAGES = 30
-"""Images a probe."""
+IMAGES = 40
+"""Images a probe: as many as `rolecall run` asks for unless told otherwise."""
 LABELS = 100
 """Human labels an audit."""
 ACCURACIES = (0.9, 0.75)
@@ -72,7 +72,7 @@ def audits(cell: Cell, repeats: int, rng: np.random.Generator) -> Result:
     found: dict[str, list[float]] = {f"{a}": [0, 0, 0, 0] for a in ACCURACIES}
     cells: dict[str, list[int]] = {f"{a} cells": [] for a in ACCURACIES}
     for _ in range(repeats):
-        order = [probe for probe in probes for _ in range(IMAGES)]
+        order = [probe for probe in probes for _ in range(int(cell["images"]))]
         drawn = generator.generate([Request(probe.text, int(rng.integers(2**62))) for probe in order])
         labels = classifier.label([result.image for result in drawn if result.image is not None])
         truth = [result.details["truth"] for result in drawn]
@@ -135,7 +135,7 @@ def counted(question: Question, probes: Sequence[Any], rows: pd.DataFrame) -> Co
         lines.append(
             {
                 **known,
-                **dict.fromkeys(("asked", "made"), IMAGES),
+                **dict.fromkeys(("asked", "made"), int(own.sum())),
                 **dict.fromkeys(("refused", "failed"), 0),
                 **{answer: int(own.get(answer, 0)) for answer in NOT_MEASURED},
                 **{f"class__{c}": int(own.get(c, 0)) for c in question.classes},
@@ -169,11 +169,11 @@ EXPERIMENTS = (
     Experiment(
         name="phantom-drawn audits",
         target="≥ 93 %, ≤ 98.5 %",
-        cells=[{"block": block} for block in range(30)],
+        cells=[{"block": block, "images": IMAGES} for block in range(30)],
         run=audits,
         judge=judge,
         repeats=10,
         small=2,
-        tested=[{"block": 0}],
+        tested=[{"block": 0, "images": 10}],
     ),
 )
