@@ -18,7 +18,7 @@ keyword arguments and returns a `Classifier`."""
 
 def classifier_names() -> list[str]:
     """Names besides open_clip's `MODEL/CHECKPOINT`, `local-dir:FOLDER` and `hf-hub:OWNER/NAME`."""
-    return ["phantom", "faces", *sorted(entry.name for entry in entry_points(group=GROUP))]
+    return ["phantom", "faces", "skin_tone", *sorted(entry.name for entry in entry_points(group=GROUP))]
 
 
 def load_classifier(
@@ -33,10 +33,12 @@ def load_classifier(
 ) -> Classifier:
     """Load a classifier by name.
 
-    `phantom` is the phantom's own CLIP, `faces` needs the extra `[faces]`; `MODEL/TAG`, `MODEL/PATH-OF-WEIGHTS`,
-    `local-dir:FOLDER` and `hf-hub:OWNER/NAME` are open_clip models; other names are entry points of `GROUP`.
+    `phantom` is the phantom's own CLIP, `faces` and `skin_tone` need the extra `[faces]`; `MODEL/TAG`,
+    `MODEL/PATH-OF-WEIGHTS`, `local-dir:FOLDER` and `hf-hub:OWNER/NAME` are open_clip models; other names are entry
+    points of `GROUP`.
     `wordings` is an attribute set by name or path (`phantom` has its own, others take `default`), `attributes` narrows
-    it, `margin` replaces each attribute's own. `faces` always runs on the CPU in its own precision.
+    it, `margin` replaces each attribute's own. `faces` and `skin_tone` always run on the CPU in their own precision;
+    `skin_tone` uses neither wordings nor a margin.
 
     Raises:
         ClassifierError: for anything that the caller can mend, in one line.
@@ -51,6 +53,10 @@ def load_classifier(
         from audit.classifiers.faces import FacesClassifier
 
         return FacesClassifier(load_wordings(wordings or "default"), **options)
+    if name == "skin_tone":
+        from audit.classifiers.skin_tone import SkinToneClassifier
+
+        return SkinToneClassifier(attributes=attributes)
     entry = next(iter(entry_points(group=GROUP, name=name)), None)
     if entry is not None and name != "phantom":
         return _plugin(entry, {"wordings": wordings, **options, **tower})
