@@ -1,0 +1,104 @@
+"""Grids of 2×2: found and split without a loss; single pictures, diptychs and windows are left alone."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from probes.importers.grids import THRESHOLD, fits_grid, is_grid, seams, split_grid
+
+
+def picture(seed: int, size: tuple[int, int] = (256, 192)) -> Image.Image:
+    """A smooth picture with noise: a few blurred patches of colour."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    noise = rng.normal(0, 4, (size[1], size[0], 3))
+    return Image.fromarray(np.clip(np.asarray(small) + noise, 0, 255).astype(np.uint8))
+
+
+def grid(tiles: Sequence[Image.Image]) -> Image.Image:
+    width, height = tiles[0].size
+    made = Image.new(tiles[0].mode, (2 * width, 2 * height))
+    for place, tile in enumerate(tiles):
+        made.paste(tile, (place % 2 * width, place // 2 * height))
+    return made
+
+
+def test_a_grid_is_split_in_order_and_without_a_loss() -> None:
+    tiles = [picture(seed) for seed in range(4)]
+    found = split_grid(grid(tiles))
+    assert len(found) == 4
+    for tile, part in zip(tiles, found, strict=True):
+        assert np.array_equal(np.asarray(tile), np.asarray(part))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "CMYK", "P"])
+def test_modes(mode: str) -> None:
+    made = grid([picture(seed) for seed in range(4)]).convert(mode)
+    assert [part.mode for part in split_grid(made)] == [mode] * 4
+    assert len(split_grid(picture(1, (512, 384)).convert(mode))) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_single_pictures_are_not_split(seed: int) -> None:
+    image = picture(seed, (512, 512))
+    assert split_grid(image) == (image,)
+    made = io.BytesIO()
+    image.save(made, "JPEG", quality=30)  # blocks of 8×8 meet in the middle too
+    assert not is_grid(Image.open(made))
+
+
+def test_diptychs_windows_plain_pictures_and_crosses_are_not_split() -> None:
+    wide = Image.new("RGB", (512, 384))
+    wide.paste(picture(1, (256, 384)), (0, 0))
+    wide.paste(picture(2, (256, 384)), (256, 0))
+    assert not is_grid(wide)
+    assert not is_grid(Image.new("RGB", (512, 512), "white"))
+    window = picture(3, (512, 512))
+    ImageDraw.Draw(window).line([(256, 0), (256, 511)], "black", 12)
+    ImageDraw.Draw(window).line([(0, 256), (511, 256)], "black", 12)
+    assert not is_grid(window)
+
+
+def test_sizes_that_no_grid_has() -> None:
+    assert fits_grid(2048, 2048) and fits_grid(2912, 1632) and fits_grid(512, 512)
+    for size in ((240, 512), (512, 240), (1023, 1024), (1024, 1030), (0, 0)):
+        assert not fits_grid(*size)
+    odd = grid([picture(seed, (251, 192)) for seed in range(4)])
+    assert split_grid(odd) == (odd,)
+
+
+def test_one_arm_may_show_no_seam_and_two_may_not() -> None:
+    tiles = [picture(seed) for seed in range(4)]
+    shared = [tile.copy() for tile in tiles]
+    for tile, left in ((shared[0], 206), (shared[1], 0)):
+        tile.paste("white", (left, 0, left + 50, 192))
+    arms = seams(grid(shared))
+    assert arms[0] < THRESHOLD < min(arms[1:])
+    assert is_grid(grid(shared))
+    for tile, left in ((shared[2], 206), (shared[3], 0)):
+        tile.paste("white", (left, 0, left + 50, 192))
+    assert not is_grid(grid(shared))
+
+
+@pytest.mark.parametrize("name", ["dall_e_3", "flux_dev", "sdxl_turbo"])
+def test_real_pictures_alone_and_put_together(shared_data: Path, name: str) -> None:
+    rng = random.Random(5)
+    for folder in sorted((shared_data / "images" / name).glob("*/*/")):
+        images = [Image.open(path).convert("RGB") for path in sorted(folder.iterdir())]
+        assert len(images) == 10
+        assert not [image for image in images if is_grid(image)]
+        double = [image.resize((2 * image.width, 2 * image.height)) for image in images[:2]]
+        assert not [image for image in double if is_grid(image)]
+        for _ in range(2):
+            whole = grid(rng.sample(images, 4))
+            assert is_grid(whole)
+            made = io.BytesIO()
+            whole.save(made, "JPEG", quality=75)
+            assert is_grid(Image.open(made))
