@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audit.annotation import annotate, read_truth
     from audit.errors import UsageError
+    from audit.exporting import export
+    from audit.forgetting import forget
     from audit.human import read_labels
     from audit.planning import power
     from audit.results import Run
@@ -28,6 +30,8 @@ __all__ = [
     "UsageError",
     "analyze",
     "annotate",
+    "export",
+    "forget",
     "import_folder",
     "label",
     "open",
@@ -42,6 +46,8 @@ _HOMES = {
     "UsageError": "audit.errors",
     "analyze": "audit.verbs",
     "annotate": "audit.annotation",
+    "export": "audit.exporting",
+    "forget": "audit.forgetting",
     "import_folder": "audit.verbs",
     "label": "audit.verbs",
     "open": "audit.verbs",

@@ -248,6 +248,42 @@ def report(run: Path, out: Path | None, no_images: bool, blur: bool, lang: str) 
     print(f"Report: {path}")
 
 
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--imagefolder", type=click.Path(path_type=Path), metavar="DIR", help="Write a Hugging Face imagefolder.")
+@click.option("--fiftyone", type=click.Path(path_type=Path), metavar="DIR", help="Write a folder that FiftyOne reads.")
+@click.option("--force", is_flag=True, help="Replace an earlier export in DIR.")
+@_common
+def export(run: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Write the images of RUN with their labels for other tools.
+
+    Images that RUN made itself carry the IPTC fields for media made by AI; all others are copied as they are.
+
+    \b
+    rolecall export RUN --imagefolder DIR
+    rolecall export RUN --fiftyone DIR
+    """
+    import audit
+
+    done = audit.export(run, force=force, progress=_progress(quiet, as_json), **_set(options))
+    print(json.dumps({**vars(done), "path": str(done.path)}) if as_json else done)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
+@_common
+def forget(run: Path, samples: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Remove images from RUN, and all that was derived from them; the counts stay as they are.
+
+    A SAMPLE is its sample_id, or PROBE/INDEX as images are filed. This cannot be undone.
+    """
+    import audit
+
+    done = audit.forget(run, samples, progress=_progress(quiet, as_json))
+    print(json.dumps({**vars(done), "path": str(done.path)}) if as_json else done)
+
+
 @cli.command("power", cls=ConfigCommand, model="audit.planning:Question")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON, for programs.")
 def power_(as_json: bool, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,28 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """Several names: a list, or one string with commas."""
 
 
+def _named(value: object) -> object:
+    """A mapping from NAME=VALUE, with commas; numbers, true and false are read as such."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(name.strip() and text.strip() for name, _, text in pairs):
+        raise ValueError("give NAME=VALUE, with commas between several")
+    return {name.strip(): _value(text.strip()) for name, _, text in pairs}
+
+
+def _value(text: str) -> object:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int | float) else text
+
+
+Options = Annotated[dict[str, bool | int | float | str], BeforeValidator(_named)]
+"""Values by name: a mapping, or one string of NAME=VALUE with commas."""
+
+
 class Primary(BaseModel):
     """The one statement that the run is made for, declared before the first image; all others are exploratory."""
 
@@ -61,7 +84,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     model: str = "phantom"
-    """A generator: `phantom`, `phantom-drawn`, a hub id, a folder, a single file, `python:module:function`."""
+    """`phantom`, `phantom-drawn`, a hub id, a folder, a single file, `python:module:function`, `openai:MODEL_ID`."""
     suite: str | None = None
     """A suite's name, or the path of a YAML file, `prompts.txt` or `prompts.csv`."""
     images: int = Field(default=40, ge=2)
@@ -137,6 +160,24 @@ class Config(BaseModel):
     """Folder with the configuration of a single-file model."""
     allow_pickle: bool = False
     """Load weights that are not safetensors; such files can run code when loaded."""
+    api_base_url: str | None = None
+    """Address of an images API, such as http://localhost:8000/v1; by default OpenAI's."""
+    api_key_variable: str | None = None
+    """Environment variable that holds the key of the API; by default OPENAI_API_KEY. Never the key itself."""
+    api_options: Options | None = None
+    """What else the API is asked: quality=…, background=…, moderation=…, output_format=…"""
+    api_images_per_request: int | None = Field(default=None, ge=1)
+    """Images of one request, where the service allows more than 1; they may share a rewritten prompt."""
+    api_timeout: float | None = Field(default=None, gt=0)
+    """Seconds to wait for an answer of the API; by default 180."""
+    api_tries: int | None = Field(default=None, ge=1)
+    """Requests for one image before it counts as failed; by default 6."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Requests to the API at the same time; by default 4."""
+    max_images: int | None = Field(default=None, ge=1)
+    """Refuse to begin a run of more images than this."""
+    price_per_image: float | None = Field(default=None, ge=0)
+    """Price of one image, in any currency, for the estimate of what a run costs."""
     image_store: Literal["files", "tar"] = "files"
     """One file an image, or tar archives with byte offsets."""
 
@@ -161,6 +202,13 @@ class Config(BaseModel):
             "batch_size": self.batch_size,
             "config": self.pipeline_config,
             "allow_pickle": self.allow_pickle,
+            "api_base_url": self.api_base_url,
+            "api_key_variable": self.api_key_variable,
+            "api_options": self.api_options,
+            "api_images_per_request": self.api_images_per_request,
+            "api_timeout": self.api_timeout,
+            "api_tries": self.api_tries,
+            "concurrency": self.concurrency,
             "threads": self.threads,
         }
 
@@ -191,7 +239,9 @@ def resolve(config: Config) -> Config:
     if config.reference is None:
         changes["reference"] = ("phantom-world",) if config.phantom else (*_OFFICIAL.get(suite, ()), "uniform")
     if config.out is None:
-        model = Path(config.model).stem if Path(config.model).suffix else config.model.rstrip("/").split("/")[-1]
+        model = config.model.rstrip("/").split("/")[-1].removeprefix("openai:")
+        if Path(config.model).suffix and not config.model.startswith("openai:"):
+            model = Path(config.model).stem
         changes["out"] = str(Path("runs") / f"{slug(model)}-{slug(Path(suite).stem)}")
     return config.model_copy(update=changes)
 
@@ -249,6 +299,11 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
         if len(fault["loc"]) > 1:
             known = set(Primary.model_fields)
         return f"unknown key {where!r} in {origin}. {nearest(str(fault['loc'][-1]), known)}"
+    if where == "api_key_variable":
+        return (
+            f"{where} in {origin} must be the name of an environment variable. What was given is not shown, since it "
+            "may be a key; keys are read from the environment only."
+        )
     if where == "images":
         return (
             "images must be a whole number of at least 2 per probe, since a gap cannot be estimated from one "

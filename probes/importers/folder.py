@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from probes.importers.embedded import read_prompt
+from probes.importers.subjects import Subjects
 from probes.importers.tables import FILE_COLUMNS, FolderError, matches_of, name_of, places_of, rows_of
 from probes.probe import Probe, nearest
 
@@ -91,12 +93,14 @@ def read_folder(
     suite: Suite | None = None,
     subjects: Mapping[str, str] | None = None,
 ) -> Import:
-    """Find the images in `folder`, at any depth, and the probe of each. No image is opened, nothing is changed.
+    """Find the images in `folder`, at any depth, and the probe of each. No image is decoded, nothing is changed.
 
     With `table`, a CSV with a header, or the one CSV in `folder` that names files and prompts or subjects, the rows
     say what was asked; a file named there may have a leading slash, another ending or lack its folders, as long as it
-    is the only one meant. Otherwise the names of the folders say it, level by level as in `folders`
-    ("subject/condition"; see `LEVELS`), by default the first level is the subject and the rest the condition. Probes
+    is the only one meant. Otherwise, unless `folders` is given, the prompt that a generator wrote into the image or its
+    name says it (see `probes.importers.metadata`), and the subject of `suite` that stands in the prompt. For images that
+    say nothing the names of the folders do, level by level as in `folders` ("subject/condition"; see `LEVELS`), by
+    default the first level is the subject and the rest the condition. Probes
     take over the keys of references of the subject of the same name in `suite`, or of its probe with the same prompt.
     `subjects` says what a subject that is called otherwise here is called there (`{"swe": "software_developer"}`); the
     ids of its probes keep the name it has here.
@@ -115,7 +119,7 @@ def read_folder(
     else:
         if file_column or prompt_column:
             raise FolderError(f"{folder.name} has no CSV for the columns asked for. Name one with --table.")
-        found = list(_from_folders(files, folder, folders, unmatched))
+        found = list(_from_names(files, folder, folders, suite, unmatched))
     if not found:
         raise FolderError(
             f"{folder.name} has no images that belong to a prompt (got {len(files)} images, looked for "
@@ -132,6 +136,26 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
             if not name.startswith(".") and name.lower().endswith(SUFFIXES):
                 path = Path(place) / name
                 yield path.relative_to(folder).as_posix(), path
+
+
+def _from_names(
+    files: Mapping[str, Path], folder: Path, folders: str | None, suite: Suite | None, unmatched: list[str]
+) -> Iterator[_Found]:
+    """What the images themselves say of their prompt; for those that say nothing, the names of their folders."""
+    silent = dict(files)
+    if folders is None:
+        known = Subjects(suite) if suite is not None else None
+        for name, path in files.items():
+            said = read_prompt(path, known)
+            if said is None:
+                continue
+            del silent[name]
+            if said.reason:
+                unmatched.append(f"{name} ({said.reason})")
+            else:
+                asked = _Asked(subject=said.subject, prompt=said.prompt, language=said.language)
+                yield _Found(asked, path, name, said.details)
+    yield from _from_folders(silent, folder, folders, unmatched)
 
 
 def _from_folders(
