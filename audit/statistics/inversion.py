@@ -31,8 +31,8 @@ OWN_LABELS = 20
 """Labels of its own from which a probe is post-stratified on them."""
 IN_VALUE = (0.2, 0.1)
 """Pseudo-labels of a row of M in the estimate: on the class itself, and on all other answers together."""
-IN_VARIANCE = (1.0, 3.0)
-"""The same in the variance: an error that was not seen is not an impossible one."""
+RIGHT = 1.0
+"""The same in the variance, on the class itself; `wrong_in_variance` on all other answers."""
 
 
 class Corrected(NamedTuple):
@@ -193,7 +193,7 @@ def _score_interval(model: Model, k: int, level: float) -> Interval:
     images = model.answers.sum(axis=1)
     q = model.answers / np.maximum(images, 1)[:, None]
     shown, _ = _composition(q, _smoothed(model, IN_VALUE)[0])
-    matrix, labels = _smoothed(model, IN_VARIANCE)
+    matrix, labels = _smoothed(model, (RIGHT, wrong_in_variance(model.rows)))
     typical, inside = _composition(q, matrix)
     variance = _variance(matrix, labels, typical, np.maximum(inside * images, 1e-3), k)
     of_classes = shown[:, :k].sum(axis=1, keepdims=True)
@@ -226,6 +226,18 @@ def _smoothed(model: Model, pseudo: tuple[float, float]) -> tuple[Floats, Floats
     table = model.table + pseudo_labels(model, *pseudo)
     labels = table.sum(axis=2)
     return (table / labels[:, :, None])[:, :, : model.rows], labels
+
+
+def wrong_in_variance(rows: int) -> float:
+    """Pseudo-labels on all wrong answers of a row of M together: an error that was not seen is not an impossible one.
+
+    1 for two answers, as in Lang & Reiczigel's interval, and 3 for seven, where fewer do not cover rare classes; on the
+    line through both between and beyond.
+
+    Args:
+        rows: answers of people that M has rows for.
+    """
+    return 1 + 0.4 * (rows - 2)
 
 
 def pseudo_labels(model: Model, right: float, wrong: float) -> Floats:

@@ -15,7 +15,7 @@ from scipy import special
 
 from audit.statistics.gap import check, largest_squared_distance
 from audit.statistics.intervals import Floats
-from audit.statistics.inversion import IN_VARIANCE, Model, merged_model, pseudo_labels
+from audit.statistics.inversion import RIGHT, Model, merged_model, pseudo_labels, wrong_in_variance
 from audit.statistics.noise import error_matrix
 
 
@@ -165,7 +165,7 @@ def _image_variance(answers: Floats, vectors: Floats) -> Floats:
 def _label_variance(model: Model, parts: _Parts, weights: Floats) -> tuple[float, float]:
     """Variance of the mean from the sampling of labels: its first order per G², and that of the quadratic form."""
     pooled = model._replace(answers=model.answers.sum(axis=0, keepdims=True))
-    table = model.table + pseudo_labels(pooled, *IN_VARIANCE)[0]
+    table = model.table + pseudo_labels(pooled, RIGHT, wrong_in_variance(pooled.rows))[0]
     labels = table.sum(axis=1)
     covariance = _row_covariance((table / labels[:, None])[:, : model.rows], labels)
     along = np.einsum("jca,ja->jc", parts.vectors, parts.mean)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from audit.statistics.double_sampling import post_stratified_classes
 from audit.statistics.intervals import shares, wilson
-from audit.statistics.inversion import IN_VALUE, IN_VARIANCE, corrected_shares, score_interval
+from audit.statistics.inversion import IN_VALUE, corrected_shares, score_interval
 from audit.statistics.noise import lang_reiczigel
 
 
@@ -28,7 +28,7 @@ def accepted(t: float, y: int, x: np.ndarray, table: np.ndarray) -> bool:
     k, n, z = len(x), x.sum(), stats.norm.ppf(0.975)
     centre = smoothed(x, table, *IN_VALUE)
     shown = np.linalg.solve((centre / centre.sum(axis=1, keepdims=True)).T, x / n)
-    labels = smoothed(x, table, *IN_VARIANCE)
+    labels = smoothed(x, table, 1.0, 1 + 0.4 * (k - 2))
     matrix = labels / labels.sum(axis=1, keepdims=True)
     inverse = np.linalg.inv(matrix)
     other = np.clip(x / n @ inverse, 0, None)
