@@ -105,7 +105,7 @@ class Config(BaseModel):
     """Only the probes of these subjects."""
 
     classifier: Names | None = None
-    """Instruments that label the images: `phantom`, `faces`, `MODEL/CHECKPOINT` of open_clip, `local-dir:PATH`."""
+    """Instruments: `phantom`, `faces`, `skin_tone`, `MODEL/CHECKPOINT` of open_clip, `local-dir:PATH`."""
     wordings: str | None = None
     """The attribute set of zero-shot classifiers: a name or the path of a YAML file."""
     attributes: Names | None = None

@@ -9,9 +9,7 @@ from pathlib import Path
 from probes.importers.metadata import Metadata, MetadataError, read_metadata, read_name
 from probes.importers.subjects import Subjects
 
-KEPT = (
-    *("generator", "negative_prompt", "seed", "sampler", "steps", "guidance", "model", "model_hash", "job_id"),
-)
+KEPT = (*("generator", "negative_prompt", "seed", "sampler", "steps", "guidance", "model", "model_hash", "job_id"),)
 """What is kept beside the prompt, where it is given."""
 
 

@@ -98,10 +98,9 @@ def read_folder(
     With `table`, a CSV with a header, or the one CSV in `folder` that names files and prompts or subjects, the rows
     say what was asked; a file named there may have a leading slash, another ending or lack its folders, as long as it
     is the only one meant. Otherwise, unless `folders` is given, the prompt that a generator wrote into the image or its
-    name says it (see `probes.importers.metadata`), and the subject of `suite` that stands in the prompt. For images that
-    say nothing the names of the folders do, level by level as in `folders` ("subject/condition"; see `LEVELS`), by
-    default the first level is the subject and the rest the condition. Probes
-    take over the keys of references of the subject of the same name in `suite`, or of its probe with the same prompt.
+    name says it (see `probes.importers.metadata`), and the subject of `suite` that stands in the prompt. For images
+    that say nothing the names of the folders do, level by level as in `folders` ("subject/condition"; see `LEVELS`), by
+    default the first level is the subject and the rest the condition. Probes take over the keys of references of the subject of the same name in `suite`, or of its probe with the same prompt.
     `subjects` says what a subject that is called otherwise here is called there (`{"swe": "software_developer"}`); the
     ids of its probes keep the name it has here.
 
