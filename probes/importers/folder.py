@@ -100,7 +100,8 @@ def read_folder(
     is the only one meant. Otherwise, unless `folders` is given, the prompt that a generator wrote into the image or its
     name says it (see `probes.importers.metadata`), and the subject of `suite` that stands in the prompt. For images
     that say nothing the names of the folders do, level by level as in `folders` ("subject/condition"; see `LEVELS`), by
-    default the first level is the subject and the rest the condition. Probes take over the keys of references of the subject of the same name in `suite`, or of its probe with the same prompt.
+    default the first level is the subject and the rest the condition. Probes take over the keys of references of the
+    subject of the same name in `suite`, or of its probe with the same prompt.
     `subjects` says what a subject that is called otherwise here is called there (`{"swe": "software_developer"}`); the
     ids of its probes keep the name it has here.
 
