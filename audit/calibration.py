@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from audit import human
 from audit.classifiers.base import NOT_MEASURED, Question
+from audit.statistics.noise import reweighted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +55,10 @@ class Calibration:
     """probe_id → its part of `table` (Y × C); they add up to `table`. Only for the run's own images."""
     note: str = ""
     """What a reader must know of it, in a sentence or two."""
+    strata: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """S × Y × C images: those with the same chance to be labelled lie together."""
+    chances: Floats = field(default_factory=lambda: np.zeros(0))
+    """S sampling probabilities, up to a common factor."""
 
     @property
     def weighted(self) -> bool:
@@ -61,14 +66,17 @@ class Calibration:
         return not np.allclose(self.table, self.counts)
 
     def rows(self) -> Floats:
-        """The table with each row scaled to its effective number of images, (Σw)²/Σw² (Kish 1965).
+        """The table with each row scaled to the number of labels that it is worth, for P(classifier | people).
 
-        For P(classifier | people): it gives every rate its true precision. Equal to `table` without weights.
+        See `audit.statistics.noise.reweighted`. Equal to `table` without weights.
         """
-        return _scaled(self.table, self.table.sum(axis=1, keepdims=True), self.squares.sum(axis=1, keepdims=True))
+        return reweighted(self.strata, self.chances) if self.weighted else self.table
 
     def columns(self) -> Floats:
-        """The same for columns and P(people | classifier)."""
+        """The table with each column scaled to its effective number of images, (Σw)²/Σw² (Kish 1965).
+
+        For P(people | classifier). Equal to `table` without weights.
+        """
         return _scaled(self.table, self.table.sum(axis=0, keepdims=True), self.squares.sum(axis=0, keepdims=True))
 
 
@@ -152,7 +160,7 @@ def tabulate(
     count = rows["count"].to_numpy(np.float64) if "count" in rows else np.ones(len(rows))
     weight = 1 / rows["sampling_probability"].to_numpy(np.float64)
     weight *= count.sum() / (weight * count).sum()
-    weight = np.where(np.isclose(weight, 1), 1.0, weight)
+    weight = np.where(np.isclose(weight, 1, rtol=0, atol=1e-12), 1.0, weight)
     cells = (
         rows["true"].map({name: i for i, name in enumerate(answers)}).to_numpy(np.int64),
         rows["predicted"].map({name: i for i, name in enumerate(predicted)}).to_numpy(np.int64),
@@ -163,6 +171,8 @@ def tabulate(
         np.add.at(table, (cells[0][chosen], cells[1][chosen]), values[chosen])
         return table
 
+    chance = rows["sampling_probability"].to_numpy(np.float64)
+    chances = np.unique(chance)
     by_probe = {}
     if source == "audited":
         for probe, places in rows.reset_index(drop=True).groupby("probe_id", sort=True).indices.items():
@@ -181,6 +191,8 @@ def tabulate(
         raters=tuple(raters),
         by_probe=by_probe,
         note=note,
+        strata=np.array([filled(count, chance == each) for each in chances]),
+        chances=chances,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -108,10 +108,9 @@ class Reference:
 
     def knows(self, attribute: str, classes: Sequence[str], probe: Probe) -> bool:
         """Whether the reference has shares to compare this probe with, of all classes or of each against the rest."""
-        whose = {"subject": probe.subject, "keys": probe.keys, "probe_id": probe.probe_id}
-        if self.shares(attribute, classes, **whose) is not None:  # type: ignore[arg-type]
-            return True
-        return self.one_vs_rest(attribute, classes, **whose) is not None  # type: ignore[arg-type]
+        whose: dict[str, Any] = {"subject": probe.subject, "keys": probe.keys, "probe_id": probe.probe_id}
+        whole = self.shares(attribute, classes, **whose)
+        return whole is not None or self.one_vs_rest(attribute, classes, **whose) is not None
 
     def size(self, attribute: str, *, subject: str, keys: Mapping[str, str], probe_id: str = "") -> int | None:
         """The number that was counted for the row of a probe; None where the reference is no count."""

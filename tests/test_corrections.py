@@ -15,7 +15,7 @@ from audit.rates import Rates
 from audit.reference import load_reference
 from audit.statistics.intervals import Interval, wilson
 from audit.statistics.inversion import corrected_shares
-from audit.statistics.noise import lang_reiczigel
+from audit.statistics.noise import lang_reiczigel, reweighted
 from probes.suite import Probe
 
 GENDER = ("woman", "man")
@@ -189,3 +189,19 @@ def test_intersections_stand_beside_the_product_of_their_margins():
     np.testing.assert_allclose(found["expected"], 0.25)
     assert (found["independence_p_adjusted"] < 0.01).all()
     assert set(found["attributes"]) == {"gender×age"}
+
+
+def test_labels_stratified_by_prediction_are_weighted_as_the_simulations_check():
+    counted = np.array([[45.0, 12.0], [5.0, 38.0]])  # 50 labels of each answer
+    whole = np.array([1000.0, 250.0])
+    rows = [
+        {"true": GENDER[y], "predicted": GENDER[c], "probe_id": "p0.a", "sampling_probability": 50 / whole[c]}
+        for y in range(2)
+        for c in range(2)
+        for _ in range(int(counted[y, c]))
+    ]
+    calibration = tabulate("clip", Question("gender", GENDER), pd.DataFrame(rows), "audited", ["anna"])
+    by_hand = corrected_shares(X, reweighted(counted, 50 / whole), k=2)
+    found = tables(Evidence(calibration)).shares
+    np.testing.assert_allclose(found["corrected_low"], by_hand.low.ravel())
+    np.testing.assert_allclose(found["corrected_high"], by_hand.high.ravel())

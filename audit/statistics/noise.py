@@ -149,10 +149,10 @@ def reweighted(tables: npt.ArrayLike, probability: npt.ArrayLike) -> Floats:
 
     Labels stratified by prediction are no random sample of what people answer: unweighted, the rates of M are wrong.
     Every label counts w = 1/π. Each row is then scaled to its effective number of labels, so that methods that take the
-    table for counts see as much information as there is: Σ_c M(1−M) / Σ_c Var M, with one label more in every cell and
-    Var M[y,c] by the delta method from the variances Σ w² of the cells. The plain (Σw)²/Σw² (Kish 1965) overlooks that
-    the errors are where the large weights are: 85 % coverage instead of 95 %. A row has at most as many labels as it
-    was given.
+    table for counts see as much information as there is: Σ_c M(1−M) / Σ_c Var M, with one label more in every cell of
+    the answers that the classifier gave, and Var M[y,c] by the delta method from the variances Σ w² of the cells. The
+    plain (Σw)²/Σw² (Kish 1965) overlooks that the errors are where the large weights are: 85 % coverage instead of
+    95 %. A row has at most as many labels as it was given.
 
     Args:
         tables: S × Y × C counts of labels by stratum; or Y × C for one stratum a column (stratified by prediction).
@@ -186,9 +186,9 @@ def reweighted(tables: npt.ArrayLike, probability: npt.ArrayLike) -> Floats:
 
 
 def _effective_labels(counted: Floats, weight: Floats) -> Floats:
+    counted = counted[:, :, counted.any(axis=(0, 1))]
     by_column = counted.sum(axis=1)
-    labels = by_column.sum(axis=0)
-    typical = np.where(labels > 0, weight @ by_column / np.where(labels > 0, labels, 1.0), weight.max(initial=0.0))
+    typical = weight @ by_column / by_column.sum(axis=0)
     cells = np.einsum("s,syc->yc", weight, counted) + typical
     squares = np.einsum("s,syc->yc", weight**2, counted) + typical**2
     mass = np.where(cells.sum(axis=1, keepdims=True) > 0, cells.sum(axis=1, keepdims=True), 1.0)

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Any
 from urllib.parse import urlsplit
 
 from probes.generators.base import GeneratorError, Outcome, Request, Result
@@ -266,7 +267,7 @@ def load_images_api(
     """
     if (width is None) != (height is None):
         raise GeneratorError(f"an images API needs width and height (got width {width}, height {height}).")
-    given = {
+    given: dict[str, Any] = {
         "base_url": api_base_url.rstrip("/") if api_base_url else None,
         "size": f"{width}x{height}" if width else None,
         "options": api_options,
@@ -278,7 +279,7 @@ def load_images_api(
     }
     settings = ApiSettings(
         model.removeprefix(PREFIX),
-        **{key: value for key, value in given.items() if value is not None},  # type: ignore[arg-type]
+        **{key: value for key, value in given.items() if value is not None},
     )
     return ImagesGenerator(settings, _key(api_key_variable or KEY_VARIABLE))
 
