@@ -23,7 +23,7 @@ class Gap(NamedTuple):
     """The gap of one list of probes, or of the population that they stand for. All NaN where no probe can be used."""
 
     gap: float
-    """sqrt(max(0, squared))."""
+    """Root of `squared`, clipped to 0 and 1."""
     low: float
     high: float
     squared: float
@@ -339,13 +339,13 @@ def _gap(parts: _Parts, weights: Floats, halves: tuple[float, float], shared: fl
     below, above = halves
     squared = float(weights @ parts.squared)
     over = weights @ (shares(parts.counts) - parts.reference)
-    clipped = max(0.0, squared)
+    clipped = min(max(0.0, squared), 1.0)  # 1.0000000000000004 is rounding
     return Gap(
         gap=float(np.sqrt(clipped)),
-        low=float(np.sqrt(max(0.0, squared - below))) if below == below else float("nan"),
+        low=float(np.sqrt(max(0.0, min(squared, 1.0) - below))) if below == below else float("nan"),
         high=float(np.sqrt(min(1.0, clipped + above))) if above == above else float("nan"),
         squared=squared,
-        shared_tilt=float(np.sqrt(max(0.0, shared))) if shared == shared else float("nan"),
+        shared_tilt=float(np.sqrt(min(max(0.0, shared), 1.0))) if shared == shared else float("nan"),
         between=squared - shared,
         direction=int(np.argmax(over)) if over.max() > 1e-12 else -1,
         total_variation=float(weights @ total_variation(parts.counts, parts.reference)),

@@ -146,6 +146,14 @@ def test_grows_along_the_ray_from_the_reference_to_any_class(r, data):
     assert max(gap_of_list([n * np.eye(k)[j]], r).gap for j in range(k)) == pytest.approx(1)
 
 
+def test_rounding_lifts_nothing_above_1():
+    r = [0.6012506, 0.09968735, 0.09968735, 0.09968735, 0.09968735]
+    gap = gap_of_list([[0, 1_000_000, 0, 0, 0]], r)
+    assert gap.squared == pytest.approx(1, abs=1e-12)
+    assert (gap.gap, gap.high, gap.shared_tilt) == (1, 1, 1)
+    assert gap.low <= 1
+
+
 @given(TABLES, ROWS)
 def test_an_empty_class_that_the_reference_excludes_leaves_the_squared_distance(x, r):
     wider = np.column_stack([x, np.zeros(len(x), dtype=int)])
