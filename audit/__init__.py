@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from audit.exporting import export
     from audit.forgetting import forget
     from audit.human import read_labels
+    from audit.importing import import_folder
     from audit.planning import power
     from audit.results import Run
-    from audit.verbs import analyze, import_folder, label, open, run
+    from audit.verbs import analyze, label, open, run
 
 __all__ = [
     "Run",
@@ -48,7 +49,7 @@ _HOMES = {
     "annotate": "audit.annotation",
     "export": "audit.exporting",
     "forget": "audit.forgetting",
-    "import_folder": "audit.verbs",
+    "import_folder": "audit.importing",
     "label": "audit.verbs",
     "open": "audit.verbs",
     "power": "audit.planning",
