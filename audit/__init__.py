@@ -17,45 +17,63 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audit.annotation import annotate, read_truth
+    from audit.cards import card
     from audit.errors import UsageError
     from audit.exporting import export
     from audit.forgetting import forget
+    from audit.gating import export_baseline, gate
+    from audit.grid import Grid, open_grid, run_grid
     from audit.human import read_labels
     from audit.importing import import_folder
     from audit.planning import power
     from audit.results import Run
+    from audit.training import import_training
     from audit.verbs import analyze, label, open, run
 
 __all__ = [
+    "Grid",
     "Run",
     "UsageError",
     "analyze",
     "annotate",
+    "card",
     "export",
+    "export_baseline",
     "forget",
+    "gate",
     "import_folder",
+    "import_training",
     "label",
     "open",
+    "open_grid",
     "power",
     "read_labels",
     "read_truth",
     "run",
+    "run_grid",
 ]
 
 _HOMES = {
+    "Grid": "audit.grid",
     "Run": "audit.results",
     "UsageError": "audit.errors",
     "analyze": "audit.verbs",
     "annotate": "audit.annotation",
+    "card": "audit.cards",
     "export": "audit.exporting",
+    "export_baseline": "audit.gating",
     "forget": "audit.forgetting",
+    "gate": "audit.gating",
     "import_folder": "audit.importing",
+    "import_training": "audit.training",
     "label": "audit.verbs",
     "open": "audit.verbs",
+    "open_grid": "audit.grid",
     "power": "audit.planning",
     "read_labels": "audit.human",
     "read_truth": "audit.annotation",
     "run": "audit.verbs",
+    "run_grid": "audit.grid",
 }
 
 

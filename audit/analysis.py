@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit import other_images
 from audit.agreements import agreement_table
-from audit.calibration import Calibration, calibration_table, calibrations
+from audit.amplified import claim as claim_amplification
+from audit.calibration import Calibration, calibration_table, calibrations, errors_table
 from audit.compared import GAPS, Settings
 from audit.comparison import compare_conditions
 from audit.corrections import Evidence
 from audit.counting import count
 from audit.counts import Counts
+from audit.disagreement import disagreement_tables
+from audit.duplicates import duplicates_table
 from audit.findings import SHARES, find
+from audit.origins import origin_tables
+from audit.people import people_table
+from audit.pictures import decode
 from audit.rates import Rates, rates_of, read_rates
 from audit.record import check_names
-from audit.reference import Reference, load_reference, reference_names
+from audit.reference import Reference, expand, load_reference, reference_names
 from audit.reference_files import files_of
+from audit.rewriting import rewriting_table
 from audit.sequential import table as sequential_table
 from audit.store import Store
 
@@ -28,12 +35,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from audit.config import Config
+    from probes.probe import Probe
     from reports.view import Picture, View
 
 
 MORE = (
-    *("overall", "heterogeneity", "amplification", "intersections", "comparison", "sequential"),
-    *("calibration", "agreement"),
+    *("overall", "heterogeneity", "amplification", "intersections", "comparison", "sequential", "rewriting"),
+    *("calibration", "errors", "agreement", "confusion", "spread", "disagreements"),
+    "people",
+    *("duplicates", "origins", "provenance"),
 )
 """Tables besides shares, gaps and missing; a run has those that apply to it."""
 
@@ -41,7 +51,7 @@ MORE = (
 def analyze(store: Store, references: Sequence[str], claim: str, settings: Config) -> None:
     """Make the tables of the audit and record their digests in run.json."""
     record = store.record()
-    loaded = [_reference(store, name) for name in references]
+    loaded = [_reference(store, name) for name in expand(references)]
     check_names([reference.name for reference in loaded])
     counted = {classifier: count(store, classifier) for classifier in store.classifiers()}
     counts = [each for tables, _ in counted.values() for each in tables]
@@ -67,12 +77,23 @@ def analyze(store: Store, references: Sequence[str], claim: str, settings: Confi
     for reference in loaded:
         if reference.name not in reference_names():
             store.keep_reference(files_of(reference))
+    claimed = claim_amplification(tables.amplification, counts, probes, loaded, evidence, chosen)
+    tables = replace(tables, amplification=claimed)
     for name, table in vars(tables).items():
         store.write_csv(name, table)
     store.write_csv("calibration", calibration_table(found))
+    errors = errors_table(found, {probe.probe_id: probe.subject for probe in probes}, chosen)
+    if len(errors) or store.has_table("errors"):
+        store.write_csv("errors", errors)
     store.write_csv("agreement", agreement_table(store))
+    people = people_table(store, counts, probes, alpha=chosen.alpha, sequential=chosen.sequential)
+    if len(people) or store.has_table("people"):
+        store.write_csv("people", people)
+    for name, table in disagreement_tables(store, tables.shares, tables.overall).items():
+        store.write_csv(name, table)
     if not chosen.sequential:
         store.write_csv("comparison", compare_conditions(counts, probes, chosen, known=evidence))
+    _write_details(store, record, probes, 1 - settings.alpha)
     if record.get("sequential"):
         stopped = sequential_table(counts, probes, loaded, sequential=record["sequential"])
         store.write_csv("sequential", stopped)
@@ -84,6 +105,21 @@ def analyze(store: Store, references: Sequence[str], claim: str, settings: Confi
         reference_digests={reference.name: reference.digest() for reference in loaded},
         files=store.digests(),
     )
+
+
+def _write_details(store: Store, record: Mapping[str, Any], probes: Sequence[Probe], level: float) -> None:
+    """The tables of what the details of the samples say.
+
+    Forgotten samples have no details any more, and the counts are to stay as they were: a table of counts that is there
+    is not made again.
+    """
+    store.write_csv("duplicates", duplicates_table(store))
+    tables = {"rewriting": rewriting_table(store, probes, level=level)}
+    if (record.get("plan") or {}).get("seed") is None:
+        tables |= origin_tables(store)
+    for name, table in tables.items():
+        if not (record.get("forgotten") and store.has_table(name)):
+            store.write_csv(name, table)
 
 
 def _evidence(
@@ -134,11 +170,11 @@ class Pictures:
         from reports.view import Picture
 
         rows = self._samples.get(probe_id)
-        if rows is None:
+        if rows is None or self.store.record().get("training"):  # real people: kept for labelling, not for showing
             return []
         labels = self._labels.get(probe_id, {})
         return [
-            Picture(probe_id, int(i), self.store.root / f, int(o), int(n), labels.get(int(i), {}))
+            Picture(probe_id, int(i), self.store.root / f, int(o), int(n), labels.get(int(i), {}), decode)
             for i, f, o, n in zip(*(rows[c] for c in ("index", "file", "offset", "length")), strict=True)
         ]
 

@@ -71,18 +71,21 @@ def annotate(
         UsageError: for anything that the caller can mend, in one line.
         ReportError: if there is no such language.
     """
+    from audit.pictures import decode
     from audit.progress import Progress
     from audit.store import Store
+    from audit.training import check_images
     from reports.annotation import Item, LabellingSheet, write_sheet
     from reports.view import Picture
 
     progress = progress or Progress()
+    check_images(path, "to label")
     store = Store.open(Path(path))
     drawn = draw(store, images, seed, stratified=stratified, attributes=attributes)
     digest = drawn.digest()
     columns = ("sample_id", "probe_id", "index", "file", "offset", "length", "code", "sampling_probability")
     items = tuple(
-        Item(sample, Picture(probe, index, store.root / file, offset, length), code, chance)
+        Item(sample, Picture(probe, index, store.root / file, offset, length, decode=decode), code, chance)
         for sample, probe, index, file, offset, length, code, chance in zip(
             *(drawn.table[name].tolist() for name in columns), strict=True
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,17 +11,22 @@ import numpy.typing as npt
 
 from audit import human
 from audit.classifiers.base import NOT_MEASURED, Question
+from audit.statistics.differential import equal_errors
+from audit.statistics.multiplicity import benjamini_hochberg
 from audit.statistics.noise import reweighted
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from audit.compared import Settings
     from audit.store import Store
 
 Floats = npt.NDArray[np.float64]
 
 CONFUSION = ("classifier", "attribute", "viewer", "predicted", "count", "rate")
 """Columns of calibration.csv."""
+ERRORS = ("classifier", "attribute", "subject", "labels", "errors", "expected", "p_value", "p_adjusted", "flagged")
+"""Columns of errors.csv."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ class Calibration:
     raters: tuple[str, ...] = ()
     by_probe: Mapping[str, Floats] = field(default_factory=dict)
     """probe_id → its part of `table` (Y × C); they add up to `table`. Only for the run's own images."""
+    images_by_probe: Mapping[str, Floats] = field(default_factory=dict)
+    """The same of `counts`."""
+    squares_by_probe: Mapping[str, Floats] = field(default_factory=dict)
+    """The same of `squares`."""
     note: str = ""
     """What a reader must know of it, in a sentence or two."""
     strata: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
@@ -72,12 +81,22 @@ class Calibration:
         """
         return reweighted(self.strata, self.chances) if self.weighted else self.table
 
-    def columns(self) -> Floats:
+    def columns(self, probes: Collection[str] | None = None) -> Floats:
         """The table with each column scaled to its effective number of images, (Σw)²/Σw² (Kish 1965).
 
         For P(people | classifier). Equal to `table` without weights.
+
+        Args:
+            probes: only the images of these probes; the run's own images only.
         """
-        return _scaled(self.table, self.table.sum(axis=0, keepdims=True), self.squares.sum(axis=0, keepdims=True))
+        table, squares = self.table, self.squares
+        if probes is not None:
+            table, squares = _of_probes(self.by_probe, probes, table), _of_probes(self.squares_by_probe, probes, table)
+        return _scaled(table, table.sum(axis=0, keepdims=True), squares.sum(axis=0, keepdims=True))
+
+    def labelled(self, probes: Collection[str]) -> int:
+        """Images of these probes that people labelled."""
+        return int(_of_probes(self.images_by_probe, probes, self.counts).sum())
 
 
 def calibrations(
@@ -85,8 +104,9 @@ def calibrations(
 ) -> dict[tuple[str, str], Calibration]:
     """What is known of the errors of a run's classifiers, by classifier and attribute.
 
-    From human/labels.csv; where people have not labelled the run's own images, from other images. A classifier with
-    other classes than people answered with has none.
+    From human/labels.csv, else from the labels of people that were imported with the images; where people have not
+    labelled the run's own images, from other images. A classifier with other classes than people answered with has
+    none.
 
     Args:
         store: the run.
@@ -103,11 +123,13 @@ def calibrations(
 
     names = human.ordered_classifiers(store) if classifiers is None else classifiers
     made = {key: found for key, found in load(others, store).items() if key[0] in names} if others else {}
-    given = human.labels(store)
+    given = human.answers_of_people(store)
     if given.empty:
         return made
     asked = questions_of(store)
     for name in names:
+        if set(given["rater"]) == {name}:
+            continue
         joined = paired(store, name, given)
         for question in asked[name]:
             rows = joined[joined["attribute"] == question.attribute]
@@ -173,10 +195,9 @@ def tabulate(
 
     chance = rows["sampling_probability"].to_numpy(np.float64)
     chances = np.unique(chance)
-    by_probe = {}
+    places: Mapping[Any, Any] = {}
     if source == "audited":
-        for probe, places in rows.reset_index(drop=True).groupby("probe_id", sort=True).indices.items():
-            by_probe[str(probe)] = filled(weight * count, places)
+        places = rows.reset_index(drop=True).groupby("probe_id", sort=True).indices
     return Calibration(
         classifier=classifier,
         attribute=question.attribute,
@@ -189,7 +210,9 @@ def tabulate(
         source=source,
         images=int(count.sum()),
         raters=tuple(raters),
-        by_probe=by_probe,
+        by_probe={str(probe): filled(weight * count, chosen) for probe, chosen in places.items()},
+        images_by_probe={str(probe): filled(count, chosen) for probe, chosen in places.items()},
+        squares_by_probe={str(probe): filled(weight**2 * count, chosen) for probe, chosen in places.items()},
         note=note,
         strata=np.array([filled(count, chance == each) for each in chances]),
         chances=chances,
@@ -220,6 +243,46 @@ def calibration_table(known: Mapping[tuple[str, str], Calibration]) -> pd.DataFr
     return pd.concat(parts, ignore_index=True)[list(CONFUSION)] if parts else pd.DataFrame(columns=list(CONFUSION))
 
 
+def errors_table(
+    known: Mapping[tuple[str, str], Calibration], subjects: Mapping[str, str], settings: Settings
+) -> pd.DataFrame:
+    """errors.csv: does a classifier err alike in all subjects? One row for each classifier, attribute and subject.
+
+    Only for labels of the run's own images, of two subjects or more.
+
+    Args:
+        known: calibrations, as `calibrations` gives them.
+        subjects: probe_id → subject.
+        settings: level of the tests, draws and seed.
+    """
+    import pandas as pd
+
+    parts = []
+    for each in known.values():
+        tables: dict[str, Floats] = {}
+        for probe, table in each.images_by_probe.items():
+            tables[subjects[probe]] = tables.get(subjects[probe], np.zeros_like(table)) + table
+        if len(tables) < 2:
+            continue
+        right = np.array([[viewer == answer for answer in each.predicted] for viewer in each.answers])
+        rngs = [settings.rng("errors", each.classifier, each.attribute, subject) for subject in tables]
+        found = equal_errors(np.stack(list(tables.values())), right, rngs, draws=settings.draws)
+        adjusted = benjamini_hochberg(found.p_value)
+        columns: dict[str, Any] = {
+            "classifier": each.classifier,
+            "attribute": each.attribute,
+            "subject": list(tables),
+            "labels": found.labels.astype(np.int64),
+            "errors": found.errors.astype(np.int64),
+            "expected": found.expected,
+            "p_value": found.p_value,
+            "p_adjusted": adjusted,
+            "flagged": adjusted < settings.alpha,
+        }
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(ERRORS))
+
+
 def questions_of(store: Store) -> dict[str, list[Question]]:
     """classifier → its questions."""
     record = store.record()["classifiers"]
@@ -227,6 +290,13 @@ def questions_of(store: Store) -> dict[str, list[Question]]:
         name: [Question(entry["attribute"], tuple(entry["classes"])) for entry in record[name]["questions"]]
         for name in human.ordered_classifiers(store)
     }
+
+
+def _of_probes(parts: Mapping[str, Floats], probes: Collection[str], like: Floats) -> Floats:
+    """The parts of these probes together."""
+    chosen = [np.zeros_like(like), *(part for probe, part in parts.items() if probe in probes)]
+    total: Floats = np.sum(chosen, axis=0)
+    return total
 
 
 def _scaled(table: Floats, weights: Floats, squares: Floats) -> Floats:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from audit.commands import card, gate
 from audit.options import ConfigCommand
 
 if TYPE_CHECKING:
+    from audit.grid import Grid
     from audit.progress import Progress
     from audit.results import Run
 
@@ -40,6 +42,7 @@ IMPORT_KEYS = (
     "threads",
     "image_store",
 )
+TRAINING_KEYS = tuple(key for key in IMPORT_KEYS if key != "image_store")
 LABEL_KEYS = ("wordings", "attributes", "margin", "label_dtype", "label_batch_size", "device")
 
 
@@ -75,6 +78,22 @@ def _done(run: Run, as_json: bool) -> None:
         print(f"Run: {run.path}")
 
 
+def _done_grid(grid: Grid, as_json: bool) -> None:
+    page = grid.path / "grid.html"
+    if as_json:
+        result = {
+            "grid": str(grid.path),
+            "complete": grid.complete,
+            "runs": {name: str(run.path) for name, run in grid.runs.items()},
+            "report": str(page) if page.is_file() else None,
+        }
+        print(json.dumps(result))
+    elif page.is_file() and grid.complete:
+        print(f"Report: {page}")
+    else:
+        print(f"Grid: {grid.path}")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="rolecall", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -92,20 +111,29 @@ def run(config: Path | None, shard: str, quiet: bool, as_json: bool, **options: 
     """Probes → images → labels → tables → report.html.
 
     CONFIG is a YAML file with the keys below; options win over it. A run that was interrupted continues when the same
-    command is given again.
+    command is given again. With a key `grid` the file describes several runs, which are laid side by side.
     """
     import audit
+    from audit.cells import is_grid
 
+    if config is not None and is_grid(config):
+        _done_grid(audit.run_grid(config, shard=_shard(shard), progress=_progress(quiet, as_json), **options), as_json)
+        return
     _done(audit.run(config, shard=_shard(shard), progress=_progress(quiet, as_json), **options), as_json)
 
 
 @cli.command("import", cls=ConfigCommand, keys=IMPORT_KEYS)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--table", type=click.Path(path_type=Path), help="A CSV that says which image has which prompt.")
-@click.option("--file-column", help="Column of the CSV with the file names.")
-@click.option("--prompt-column", help="Column of the CSV with the prompt or subject.")
+@click.option("--table", type=click.Path(path_type=Path), help="A CSV or JSONL: which image has which prompt.")
+@click.option("--file-column", help="Column of the table with the file names.")
+@click.option("--prompt-column", help="Column of the table with the prompt or subject.")
 @click.option("--folders", metavar="LEVELS", help='What the folders\' names say, such as "subject/condition".')
-@click.option("--suite", help="A suite whose subjects take over their rows of references.")
+@click.option("--suite", help="A suite whose subjects are looked for, and take over their rows of references.")
+@click.option(
+    "--grids",
+    type=click.Choice(["midjourney", "always", "never"]),
+    help="Whose pictures are split if they are grids of 2×2. [default: midjourney; never with --human-labels]",
+)
 @click.option("--human-labels", type=click.Path(path_type=Path), help="A CSV of labels that people gave to the images.")
 @click.option("--codes", type=click.Path(path_type=Path), help="The YAML that says what the cells of that CSV mean.")
 @click.option("--name", help="What the model is called in tables and report; by default the folder's name.")
@@ -113,11 +141,29 @@ def run(config: Path | None, shard: str, quiet: bool, as_json: bool, **options: 
 def import_(folder: Path, quiet: bool, as_json: bool, **options: Any) -> None:
     """The same for images that others made.
 
-    Prompts come from a CSV or from the names of the folders. The originals are never changed.
+    Prompts come from a table, from the images themselves, or from the names of folders and files. The originals are
+    never changed.
     """
     import audit
 
     _done(audit.import_folder(folder, progress=_progress(quiet, as_json), **_set(options)), as_json)
+
+
+@cli.command("training", cls=ConfigCommand, keys=TRAINING_KEYS)
+@click.argument("collection")
+@click.option("--suite", default="occupations", show_default=True, help="The suite whose subjects are looked for.")
+@click.option("--keep-images", type=int, default=0, metavar="N", help="Keep N random images for people to label.")
+@click.option("--name", help="What the collection is called in tables and report; by default its own name.")
+@_common
+def training_(collection: str, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Audit images and captions that a model was trained on, to compare it with: --reference training:RUN.
+
+    COLLECTION is a folder of images with captions, a WebDataset tar, a Parquet file, a folder of these, or a pattern
+    such as 'train/{000..127}.tar'. Captions say whom an image shows. Images of real people are counted, not kept.
+    """
+    import audit
+
+    _done(audit.import_training(collection, progress=_progress(quiet, as_json), **_set(options)), as_json)
 
 
 @cli.command(cls=ConfigCommand, keys=LABEL_KEYS)
@@ -202,10 +248,11 @@ def annotate(
 @click.option("--blur", is_flag=True, help="Blur the images before they are embedded.")
 @click.option("--lang", type=click.Choice(["en", "de"]), default="en", help="Language of the report. [default: en]")
 def report(run: Path, out: Path | None, no_images: bool, blur: bool, lang: str) -> None:
-    """Write the report of RUN again."""
+    """Write the report of RUN again, or the page of a grid."""
     import audit
 
-    path = audit.open(run).report(out, images=not no_images, blur=blur, lang=lang)
+    found = audit.open_grid(run) if (run / "grid.json").is_file() else audit.open(run)
+    path = found.report(out, images=not no_images, blur=blur, lang=lang)
     print(f"Report: {path}")
 
 
@@ -213,9 +260,10 @@ def report(run: Path, out: Path | None, no_images: bool, blur: bool, lang: str) 
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--imagefolder", type=click.Path(path_type=Path), metavar="DIR", help="Write a Hugging Face imagefolder.")
 @click.option("--fiftyone", type=click.Path(path_type=Path), metavar="DIR", help="Write a folder that FiftyOne reads.")
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="Write a baseline file for the gate.")
 @click.option("--force", is_flag=True, help="Replace an earlier export in DIR.")
 @_common
-def export(run: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+def export(run: Path, baseline: Path | None, force: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Write the images of RUN with their labels for other tools.
 
     Images that RUN made itself carry the IPTC fields for media made by AI; all others are copied as they are.
@@ -223,9 +271,15 @@ def export(run: Path, force: bool, quiet: bool, as_json: bool, **options: Any) -
     \b
     rolecall export RUN --imagefolder DIR
     rolecall export RUN --fiftyone DIR
+    rolecall export RUN --baseline baseline.json
     """
     import audit
 
+    if baseline is not None:
+        path = audit.export_baseline(run, baseline)
+        print(json.dumps({"baseline": str(path)}) if as_json else f"Baseline: {path}")
+        if not _set(options):
+            return
     done = audit.export(run, force=force, progress=_progress(quiet, as_json), **_set(options))
     print(json.dumps({**vars(done), "path": str(done.path)}) if as_json else done)
 
@@ -278,6 +332,10 @@ def references(name: str | None) -> None:
 
     for line in show_reference(name) if name else list_references():
         print(line)
+
+
+cli.add_command(gate)
+cli.add_command(card)
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -152,6 +152,8 @@ class Config(BaseModel):
     """Height of an image in pixels."""
     negative_prompt: str | None = None
     """What the images shall not show."""
+    intervention: str | None = Field(default=None, pattern=r"\S")
+    """Text added to every prompt after a comma, or where the text says {prompt}; the probes stay as they are."""
     lora: Names = ()
     """LoRA weights, `PATH` or `PATH:WEIGHT`."""
     batch_size: int | None = Field(default=None, ge=1)
@@ -178,8 +180,8 @@ class Config(BaseModel):
     """Refuse to begin a run of more images than this."""
     price_per_image: float | None = Field(default=None, ge=0)
     """Price of one image, in any currency, for the estimate of what a run costs."""
-    image_store: Literal["files", "tar"] = "files"
-    """One file an image, or tar archives with byte offsets."""
+    image_store: Literal["files", "tar", "none"] = "files"
+    """One file an image, tar archives with byte offsets, or no images at all: only what was answered for them."""
 
     @property
     def phantom(self) -> bool:
@@ -257,11 +259,20 @@ def read_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -
     if path is not None:
         origin = str(path)
         given = read_mapping(path)
-    given.update({key: value for key, value in (overrides or {}).items() if value is not None and value != ()})
+    given.update({key: _plain(value) for key, value in (overrides or {}).items() if value is not None and value != ()})
+    if "grid" in given:
+        raise UsageError(
+            f"{origin} describes a grid of runs, not one run. Make it with audit.run_grid or rolecall run."
+        )
     try:
         return Config(**given)
     except ValidationError as error:
         raise UsageError(explain(error, Config, origin)) from None
+
+
+def _plain(value: Any) -> Any:
+    """A path as text, as it stands in a file."""
+    return str(value) if isinstance(value, Path) else value
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

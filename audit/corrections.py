@@ -13,7 +13,7 @@ from scipy import special
 
 from audit.counts import Counts
 from audit.statistics.bands import declared_band
-from audit.statistics.double_sampling import post_stratified_classes
+from audit.statistics.double_sampling import post_stratified, post_stratified_classes
 from audit.statistics.intervals import Floats, Interval, shares, wilson
 from audit.statistics.inversion import corrected_shares
 from audit.statistics.multiplicity import benjamini_hochberg
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 OVERALL = (
     *("classifier", "attribute", "class", "probes", "count", "n", "share", "share_low", "share_high"),
-    *("corrected", "corrected_low", "corrected_high", "human_labels", "method", "status"),
+    *("corrected", "corrected_low", "corrected_high", "images_share", "images_low", "images_high"),
+    *("human_labels", "method", "status"),
 )
 """Columns of overall.csv."""
 
@@ -131,18 +132,19 @@ def overall(
     ends = wilson(whole, n, 1 - alpha)
     k = len(counts.classes)
     nothing = np.full(k, np.nan)
-    corrected, labels, method = Estimate(nothing, nothing, nothing), 0.0, ""
+    corrected = these = Estimate(nothing, nothing, nothing)
+    labels, method = 0, ""
     calibration = evidence.calibration
-    if calibration is not None and calibration.by_probe and used.any():
+    answers = counts.answers()[used].sum(axis=0)
+    if evidence.people and answers.any():
+        these = Estimate(*3 * (whole / answers.sum(),))
+    elif calibration is not None and calibration.by_probe:
         names = set(counts.table["probe_id"].to_numpy()[used])
-        answers, tables = counts.answers(), [t for probe, t in calibration.by_probe.items() if probe in names]
-        if calibration.weighted:
-            predicted, table = answers.sum(axis=0), calibration.columns()
-        else:
-            predicted, table = answers[used].sum(axis=0), np.sum(tables, axis=0) if tables else np.zeros(0)
-        if table.any():
-            corrected = post_stratified_classes(predicted, table, k, level=1 - alpha)
-            labels, method = float(table.sum()), "post_stratified"
+        labels, table = calibration.labelled(names), calibration.columns(names)
+        if labels:
+            corrected = post_stratified_classes(answers, table, k, level=1 - alpha)
+            these = shares_of_images(answers, table, k, alpha=alpha)
+            method = "post_stratified"
     columns: dict[str, Any] = {
         "classifier": counts.classifier,
         "attribute": counts.attribute,
@@ -156,11 +158,36 @@ def overall(
         "corrected": corrected.value,
         "corrected_low": corrected.low,
         "corrected_high": corrected.high,
-        "human_labels": round(labels),
+        "images_share": these.value,
+        "images_low": these.low,
+        "images_high": these.high,
+        "human_labels": labels,
         "method": method,
         "status": status(declared),
     }
     return pd.DataFrame(columns)
+
+
+def shares_of_images(predicted: Floats, table: Floats, k: int, *, alpha: float) -> Estimate:
+    """Of all these images, those of which people would say that they show one person of each class.
+
+    A statement about these very images, whatever the classifier answered (`post_stratified` with the variance of a
+    finite population): labelled images are known, so that with all of them labelled it is what people said. Images of
+    which people say that they show several people, nobody or something unclear belong to the whole and to no class,
+    and may be among the others even if there are none among those labelled.
+
+    Args:
+        predicted: … × C counts of the classifier's answers to all images.
+        table: … × Y × C labels of some of them: the k classes, then people's other answers.
+        k: number of classes.
+        alpha: intervals are at level 1 − alpha.
+
+    Returns:
+        Shares of the k classes and their ends, … × k.
+    """
+    rows = table if table.shape[-2] > k else np.concatenate([table, np.zeros_like(table[..., :1, :])], axis=-2)
+    found = post_stratified(predicted, rows, k=k, finite=True, level=1 - alpha)
+    return Estimate(found.value[..., :k], found.low[..., :k], found.high[..., :k])
 
 
 def corrected_p(correction: Correction, reference: Floats, alpha: float) -> Floats:

@@ -49,11 +49,11 @@ def count(store: Store, classifier: str) -> tuple[list[Counts], list[JointCounts
         for group, found in joint.items():
             found.update(_grouped(wide, ["probe_id", *group]))
     classes = {question["attribute"]: tuple(question["classes"]) for question in questions}
-    tables = [_counts(classifier, question, probes, planned, outcomes, answers) for question in questions]
+    tables = [counts_of(classifier, question, probes, planned, outcomes, answers) for question in questions]
     return tables, [_joint(classifier, group, classes, probes, found) for group, found in joint.items()]
 
 
-def _counts(
+def counts_of(
     classifier: str,
     question: Mapping[str, Any],
     probes: Sequence[Probe],
@@ -61,6 +61,7 @@ def _counts(
     outcomes: Mapping[tuple[str, str], int],
     answers: Mapping[tuple[str, str, str], int],
 ) -> Counts:
+    """Answers to one question, from numbers by probe and outcome, and by probe, attribute and answer."""
     import pandas as pd
 
     attribute, classes = question["attribute"], tuple(question["classes"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +39,9 @@ class Entry:
     labels: Found
     """classifier and attribute → answer, and its score from 0 to 1 where the classifier gives one."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    people: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Classifier → the people it found whose place is known, the most prominent first: rows of people/. Every
+    classifier of `finders` is there."""
 
     def columns(self) -> dict[str, Any]:
         """What every layout says of a sample, in order."""
@@ -66,11 +69,13 @@ def entries(store: Store) -> Iterator[Entry]:
     reader = _Reader(store)
     for part in store.samples.present():
         known = reader.labels(part.first, part.last)
+        found = reader.people(part.first, part.last)
         for row in reader.table(part.path).to_pylist():
             place, probe = probes[row["probe_id"]]
             sample = row["sample_id"]
             labels = {**blank, **known.get(sample, {}), **people.get(sample, {})}
-            yield Entry(row, probe, place, labels, json.loads(row["details"]) if row["details"] else {})
+            details = json.loads(row["details"]) if row["details"] else {}
+            yield Entry(row, probe, place, labels, details, {name: by.get(sample, []) for name, by in found.items()})
 
 
 def columns_of(store: Store) -> list[tuple[str, str]]:
@@ -83,6 +88,22 @@ def columns_of(store: Store) -> list[tuple[str, str]]:
     ]
     given = human.labels(store)
     return asked + [(PEOPLE, str(attribute)) for attribute in dict.fromkeys(given["attribute"])]
+
+
+def finders(store: Store) -> dict[str, tuple[str, ...]]:
+    """The classifiers of a run that say where the people are whom they found, with the attributes of their answers."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    def placed(part: Part) -> bool:
+        return bool(pc.any(pc.is_valid(pq.read_table(part.path, columns=["left"])["left"])).as_py())
+
+    questions = {name: entry["questions"] for name, entry in store.record()["classifiers"].items()}
+    return {
+        name: tuple(question["attribute"] for question in questions[name])
+        for name in human.ordered_classifiers(store)
+        if any(map(placed, store.people(name).present()))
+    }
 
 
 class _Reader:
@@ -98,7 +119,8 @@ class _Reader:
             for name in self._parts
             for question in record[name]["questions"]
         }
-        self.table = lru_cache(maxsize=len(self._parts) + 1)(_read)
+        self._people = {name: store.people(name).present() for name in finders(store)}
+        self.table = lru_cache(maxsize=len(self._parts) + len(self._people) + 1)(_read)
 
     def labels(self, first: int, last: int) -> dict[str, Found]:
         """sample_id → labels, for all images of the batches `first` to `last` (and perhaps of their neighbours)."""
@@ -112,6 +134,17 @@ class _Reader:
                         key = (name, attribute)
                         score = _score(answer, self._classes.get(key, ()), scores or ())
                         found.setdefault(sample, {})[key] = (answer, score)
+        return found
+
+    def people(self, first: int, last: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """Classifier → sample_id → people with a place, of the same batches."""
+        found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in self._people}
+        for name, parts in self._people.items():
+            for part in parts:
+                if part.first <= last and part.last >= first:
+                    for row in self.table(part.path).to_pylist():
+                        if row["left"] is not None:
+                            found[name].setdefault(row["sample_id"], []).append(row)
         return found
 
 

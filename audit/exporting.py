@@ -7,14 +7,14 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from audit import human
-from audit.entries import Entry, columns_of, entries
+from audit.entries import Entry, columns_of, entries, finders
 from audit.errors import UsageError
 from audit.marks import DRAWN, TRAINED, packet, with_xmp
 from audit.parts import FORGOTTEN
@@ -29,6 +29,8 @@ MARKER = "export.json"
 WITHOUT = "without_image.jsonl"
 """Where the rows of samples stand that have no image."""
 LAYOUTS = ("imagefolder", "fiftyone")
+_PEOPLE = "people"
+"""Stands in the place of an attribute for the people whom a classifier found, one by one."""
 _OURS = ("train", "data", "README.md", "metadata.json", "samples.json", WITHOUT, MARKER)
 _SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -75,9 +77,11 @@ def export(
     """
     from audit.progress import Progress
     from audit.store import Store
+    from audit.training import check_images
 
     if (imagefolder is None) == (fiftyone is None):
         raise UsageError("an export has one layout: give --imagefolder DIR or --fiftyone DIR.")
+    check_images(path, "to export")
     store = Store.open(Path(path))
     layout = LAYOUTS[fiftyone is not None]
     folder = Path(str(fiftyone if imagefolder is None else imagefolder))
@@ -133,11 +137,13 @@ class _ImageFolder:
         self._folder = folder / "train"
         self._folder.mkdir(parents=True)
         self._lines = files.enter_context((self._folder / "metadata.jsonl").open("w", encoding="utf-8"))
+        self._finders = finders(store)
         (folder / "README.md").write_text(_readme(store), encoding="utf-8")
 
     def add(self, entry: Entry, name: str, data: bytes) -> None:
         _put(self._folder / name, data)
-        _line(self._lines, {"file_name": name, **entry.columns(), **_flat(entry)})
+        people = {f"{key}/{_PEOPLE}": _objects(entry.people[key], names) for key, names in self._finders.items()}
+        _line(self._lines, {"file_name": name, **entry.columns(), **_flat(entry), **people})
 
     def end(self) -> None:
         """Nothing is left to write."""
@@ -150,7 +156,8 @@ class _FiftyOne:
     def __init__(self, folder: Path, store: Store, files: ExitStack) -> None:
         self._folder = folder
         (folder / "data").mkdir(parents=True)
-        self._fields = field_names(columns_of(store))
+        self._finders = finders(store)
+        self._fields = field_names([*columns_of(store), *((name, _PEOPLE) for name in self._finders)])
         self._lines = files.enter_context((folder / "samples.json").open("w", encoding="utf-8"))
         self._lines.write('{"samples": [')
         self._count = 0
@@ -171,6 +178,9 @@ class _FiftyOne:
             label = {"_cls": "Classification", "tags": [], "label": answer}
             scored = label if score is None else {**label, "confidence": score}
             row[self._fields[key]] = scored if answer else None
+        for finder, names in self._finders.items():
+            found = [_detection(person, names) for person in entry.people[finder]]
+            row[self._fields[finder, _PEOPLE]] = {"_cls": "Detections", "detections": found}
         self._lines.write(",\n" if self._count else "\n")
         self._lines.write(json.dumps(row, ensure_ascii=False))
         self._count += 1
@@ -243,6 +253,33 @@ def _suffix(file: str, data: bytes) -> str:
     return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind, f".{kind}")
 
 
+def _objects(people: Sequence[Mapping[str, Any]], attributes: Sequence[str]) -> dict[str, list[Any]]:
+    """The people of an image as data sets of objects have them: x, y, width and height in pixels, and the answers."""
+    answers = {name: [person["answers"][place] for person in people] for place, name in enumerate(attributes)}
+    return {**answers, "bbox": [list(_box(person)) for person in people]}
+
+
+def _detection(person: Mapping[str, Any], attributes: Sequence[str]) -> dict[str, Any]:
+    """A person as FiftyOne's Detection: the box relative to the image, every answer as an attribute."""
+    width, height = person["image_width"], person["image_height"]
+    left, top, across, down = _box(person)
+    return {
+        "_cls": "Detection",
+        "attributes": {},
+        "tags": [],
+        "label": person["answers"][0],
+        "bounding_box": [left / width, top / height, across / width, down / height],
+        **{f"perceived_{name}": answer for name, answer in zip(attributes, person["answers"], strict=True)},
+    }
+
+
+def _box(person: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """The part of a box inside the image: left, top, width, height."""
+    left, right = (min(max(person[side], 0), person["image_width"]) for side in ("left", "right"))
+    top, bottom = (min(max(person[side], 0), person["image_height"]) for side in ("top", "bottom"))
+    return left, top, right - left, bottom - top
+
+
 def _flat(entry: Entry) -> dict[str, str]:
     return {f"{name}/{attribute}": answer for (name, attribute), (answer, _) in entry.labels.items()}
 
@@ -297,6 +334,11 @@ def _readme(store: Store) -> str:
     columns = "\n".join(
         f"* `{name}/{attribute}`: perceived {attribute} as answered by {name}" for name, attribute in columns_of(store)
     )
+    people = "".join(
+        f"\n* `{name}/{_PEOPLE}`: the people found by {name}, the most prominent first: `bbox` (x, y, width, height in "
+        "pixels), and what was answered for each"
+        for name in finders(store)
+    )
     return f"""---
 configs:
 - config_name: default
@@ -311,7 +353,7 @@ configs:
 `train/metadata.jsonl` has one line an image: `file_name`, `text` (the prompt), `revised_prompt` (where a service
 rewrote it), `probe_id`, `subject`, `language`, `template`, `index`, `seed`, `sample_id`, `outcome`, and
 
-{columns}
+{columns}{people}
 
 An empty label means that there is none. Samples without an image (refused, failed, forgotten) stand in
 `{WITHOUT}` with their `reason`.

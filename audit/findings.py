@@ -145,7 +145,8 @@ def _find_one(
             continue
         primary = settings.declared == (*names, reference.name)
         tested, compared = compare(counts, matched, settings)
-        block = _with_reference(base, matched, tested, evidence, correction, settings)
+        known = NOTHING if reference.images else evidence  # errors on the reference's side are not known
+        block = _with_reference(base, matched, tested, known, correction, settings)
         blocks.append(block.assign(_reference=place, status=status(primary)))
         if settings.sequential:
             continue

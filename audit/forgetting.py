@@ -32,6 +32,7 @@ REASON = "forgotten"
 SHEET = "annotate.html"
 """The labelling sheet in a run; it holds images."""
 _LABELS_KEEP = ("sample_id", "probe_id", "index", "attribute", "class")
+_PEOPLE_KEEP = ("sample_id", "probe_id", "index", "person", "counted", "answers")
 _SAMPLES_KEEP = ("batch", "sample_id", "probe_id", "index", "seed", "outcome", "reason")
 
 
@@ -167,12 +168,13 @@ def _forget(store: Store, targets: Sequence[Target], progress: Progress) -> int:
     write_bytes(store.root / JOURNAL, json.dumps([vars(each) for each in targets], ensure_ascii=False).encode())
     folders = [Parts(path, ".npy") for path in sorted((store.root / "embeddings").glob("*")) if path.is_dir()]
     labels = [store.labels(path.name) for path in sorted((store.root / "labels").glob("*")) if path.is_dir()]
-    with progress.task("Forgetting", len(targets) + len(folders) + len(labels) + 1) as task:
+    people = [store.people(path.name) for path in sorted((store.root / "people").glob("*")) if path.is_dir()]
+    with progress.task("Forgetting", len(targets) + len(folders) + len(labels) + len(people) + 1) as task:
         images = 0
         for each in targets:
             images += _remove_image(store.root, each)
             task.advance(1)
-        _remove_drafts(store.root, [store.samples, *folders, *labels])
+        _remove_drafts(store.root, [store.samples, *folders, *labels, *people])
         for parts in folders:
             _forget_embeddings(store, parts, targets)
             task.advance(1)
@@ -180,7 +182,11 @@ def _forget(store: Store, targets: Sequence[Target], progress: Progress) -> int:
             for part in parts.present():
                 _rewrite(part, targets, partial(_blank, keep=_LABELS_KEEP))
             task.advance(1)
-        _forget_people(store, targets)
+        for parts in people:
+            for part in parts.present():
+                _rewrite(part, targets, _blank_people)
+            task.advance(1)
+        _forget_raters(store, targets)
         for part in store.samples.present():
             _rewrite(part, targets, _blank_samples)
         task.advance(1)
@@ -281,6 +287,11 @@ def _blank(row: Mapping[str, Any], keep: Sequence[str]) -> dict[str, Any]:
     return {name: value if name in keep else _nothing(value) for name, value in row.items()}
 
 
+def _blank_people(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A person of a forgotten image: where they were and how well they were found is gone; the answers were counted."""
+    return {name: value if name in _PEOPLE_KEEP else None for name, value in row.items()}
+
+
 def _blank_samples(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**_blank(row, _SAMPLES_KEEP), "reason": REASON}
 
@@ -293,7 +304,7 @@ def _nothing(value: Any) -> Any:
     return {int: 0, float: float("nan"), str: ""}.get(type(value))
 
 
-def _forget_people(store: Store, targets: Sequence[Target]) -> None:
+def _forget_raters(store: Store, targets: Sequence[Target]) -> None:
     """Give the samples their new ids in what people answered, in the lists of the sheets, and in tables."""
     ids = {each.sample_id: each.after for each in targets}
     for folder in (store.human_folder(), store.tables_folder()):

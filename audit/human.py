@@ -101,6 +101,28 @@ def labels(store: Store) -> pd.DataFrame:
         raise UsageError(f"{path} is damaged. Restore it from a copy of the run, or read the files again.") from None
 
 
+def answers_of_people(store: Store) -> pd.DataFrame:
+    """Labels of people for images of the run: human/labels.csv, else those that were imported with the images.
+
+    The latter are answers for all images, by a rater of the instrument's name; columns as human/labels.csv.
+
+    Raises:
+        UsageError: if human/labels.csv is damaged.
+    """
+    found = labels(store)
+    if not found.empty:
+        return found
+    cards = {name: entry.get("card", {}) for name, entry in store.record()["classifiers"].items()}
+    rows = [
+        (sample, name, attribute, answer, EVERY, 1.0)
+        for name in ordered_classifiers(store)
+        if cards[name].get("people")
+        for part in store.label_parts(name, ["sample_id", "attribute", "class"])
+        for sample, attribute, answer in zip(*(column.to_pylist() for column in part.columns), strict=True)
+    ]
+    return frame(dict(zip(COLUMNS, row, strict=True)) for row in rows)
+
+
 def write(store: Store, table: pd.DataFrame) -> None:
     """Replace human/labels.csv, whole or not at all."""
     text = table[list(COLUMNS)].to_csv(index=False, lineterminator="\n")

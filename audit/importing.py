@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from audit.config import read_config, resolve, slug
+from audit.errors import UsageError
+from audit.parts import write_bytes
 from audit.progress import Progress
 from audit.record import check_evidence, check_references, declared, new_record, settle_threads
 from audit.store import Store
@@ -13,6 +20,14 @@ from audit.verbs import carry_out
 
 if TYPE_CHECKING:
     from audit.results import Run
+    from probes.importers.folder import Grids, Import, LeftOut
+    from probes.suite import Suite
+
+FEW = 10
+"""So many files left out are named in run.json only; more have a CSV in the run, and a line in the report."""
+LEFT_OUT = "left_out.csv"
+"""Table in the run directory: file, reason."""
+_KINDS = 4
 
 
 def import_folder(
@@ -25,6 +40,7 @@ def import_folder(
     folders: str | None = None,
     human_labels: str | Path | None = None,
     codes: str | Path | None = None,
+    grids: Grids | None = None,
     name: str | None = None,
     progress: Progress | None = None,
     report: bool = True,
@@ -33,11 +49,13 @@ def import_folder(
     """Audit images that others made: the same tables and report as for a run.
 
     The originals are read, never changed; their bytes are copied into the run directory. The prompt of an image comes
-    from a column of a CSV (`table`, `file_column`, `prompt_column`) or from the names of the folders it lies in
-    (`folders`, such as "subject/condition"). With `suite`, subjects that the suite knows take over its rows of
-    references. Labels that people gave to the images are read from the CSV `human_labels`, whose cells the YAML
-    `codes` explains; they are one more classifier, `human`, and by default the only one. `options` are keys of the
-    configuration that concern labels, references and the run directory.
+    from a column of a CSV or JSONL (`table`, `file_column`, `prompt_column`), from the image itself, from the names of
+    the folders it lies in (`folders`, such as "subject/condition"), or from its own name; `docs/importing.md` says how
+    these are weighed. With `suite`, prompts and names are looked through for its subjects, which take over their rows
+    of references. Pictures of Midjourney that are grids of four are split; `grids` asks for that always or never.
+    Labels that people gave to the images are read from the CSV `human_labels`, whose cells the YAML `codes` explains;
+    they are one more classifier, `human`, and by default the only one. Grids are then left whole, as they were
+    labelled. `options` are keys of the configuration that concern labels, references and the run directory.
 
     Raises:
         UsageError: for anything that the caller can mend, in one line.
@@ -46,13 +64,16 @@ def import_folder(
     from audit.classifiers.human import NAME, read_imported
     from audit.classifiers.registry import load_classifier
     from audit.sources import ImportedSource
+    from probes.importers.filenames import shown
     from probes.importers.folder import read_folder
     from probes.plan import digest_of
     from probes.suite import load_suite
 
     progress = progress or Progress()
+    if human_labels and grids not in (None, "never"):
+        raise UsageError("--human-labels are given to whole files, so grids cannot be split. Leave --grids out.")
     source = Path(folder)
-    label = name or source.resolve().name
+    label = name or shown(source.resolve().name)
     usual = NAME if human_labels else "faces"
     options = {"model": label, "suite": "imported", "classifier": (usual,), "threads": None, **options}
     options.setdefault("out", str(Path("runs") / f"{slug(label)}-imported"))
@@ -68,12 +89,13 @@ def import_folder(
         folders=folders,
         suite=known,
         subjects=meaning.subjects if meaning else None,
+        grids=grids or ("never" if human_labels else "midjourney"),
     )
     if known is not None and given.reference is None and any(probe.keys for probe in imported.probes):
         names = sorted({key for probe in imported.probes for key in probe.keys})
         settings = settings.model_copy(update={"reference": (*names, "uniform")})
-    if imported.unmatched:
-        progress.say(f"{len(imported.unmatched)} files were left out, the first: {imported.unmatched[0]}")
+    for line in _said(imported, known, Path(str(settings.out))):
+        progress.say(line)
     threads = settle_threads(settings, Path(str(settings.out)))
     machines = [each for each in settings.classifier or () if meaning is None or each != NAME]
     classifiers = [load_classifier(each, **settings.classifier_options()) for each in machines]
@@ -89,11 +111,15 @@ def import_folder(
     probes = tuple(imported.probes)
     check_references(settings, probes, classifiers)
     check_evidence(settings, classifiers)
+    many = len(imported.left_out) > FEW
     card = {
         "title": f"Images imported from the folder {label}",
         "source": "Images made by others; prompts as the importer found them.",
         "construct": "What viewers would perceive in these images.",
-        "caveats": ["Nothing is known here of how these images were chosen before they were imported."],
+        "caveats": [
+            "Nothing is known here of how these images were chosen before they were imported.",
+            *([f"{left_out_in_words(imported.left_out)}; all are in {LEFT_OUT}."] if many else []),
+        ],
     }
     entry = {
         "name": "imported",
@@ -109,7 +135,11 @@ def import_folder(
     for image in imported.images:
         planned[image.probe_id] += 1
     images = ImportedSource(imported)
-    files = [[image.probe_id, image.index, Path(image.path).name, image.reason] for image in images.images]
+    files = [
+        [image.probe_id, image.index, PurePosixPath(image.name).name, image.reason]
+        + ([] if image.tile is None else [image.tile])
+        for image in images.images
+    ]
     plan = {
         "images": max(planned.values()),
         "seed": None,
@@ -122,8 +152,48 @@ def import_folder(
         **new_record(given, settings, entry, classifiers),
         "model": {"name": label, "fingerprint": fingerprint},
         "plan": plan,
-        "left_out": [*map(str, imported.unmatched), *strangers],
+        "left_out": [*imported.unmatched, *strangers],
+        "other_files": dict(imported.others),
     }
     record["identity"]["model"] = fingerprint
     store = Store.create(Path(str(settings.out)), record, probes, planned)
+    if many:
+        write_bytes(store.root / LEFT_OUT, _as_csv(imported.left_out))
     return carry_out(store, images, classifiers, settings, (1, 1), None, progress, report)
+
+
+def left_out_in_words(left_out: Sequence[LeftOut]) -> str:
+    """How many files were left out, by reason: the commonest reasons, numbers and names in them passed over."""
+    kinds = Counter(re.sub(r"\d[\d,]*", "…", each.reason.partition(":")[0]) for each in left_out)
+    told = [f"{count:,}: {kind}" for kind, count in kinds.most_common(_KINDS)]
+    rest = len(left_out) - sum(count for _, count in kinds.most_common(_KINDS))
+    told += [f"{rest:,} for other reasons"] if rest else []
+    return f"{len(left_out):,} files were left out: {'; '.join(told)}"
+
+
+def _said(imported: Import, suite: Suite | None, out: Path) -> list[str]:
+    """What a person should know of the files before they are labelled: one line each."""
+    lines = []
+    if len(imported.left_out) > FEW:
+        lines.append(f"{left_out_in_words(imported.left_out)}; all in {out / LEFT_OUT}")
+    elif imported.left_out:
+        lines.append(f"{len(imported.left_out)} files were left out, the first: {imported.left_out[0]}")
+    if imported.others:
+        lines.append(f"{sum(imported.others.values()):,} other files are no images: {_listed(imported.others)}")
+    own = sorted({probe.subject for probe in imported.probes} - set(suite.subjects)) if suite else []
+    if own and suite:
+        names = ", ".join(own[:_KINDS]) + (" …" if len(own) > _KINDS else "")
+        lines.append(f"{len(own):,} subjects are not in the suite {suite.name}, and have no row of references: {names}")
+    return lines
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    most = Counter(counts).most_common(_KINDS)
+    rest = sum(counts.values()) - sum(count for _, count in most)
+    return ", ".join([f"{count:,} {kind}" for kind, count in most] + ([f"{rest:,} more"] if rest else []))
+
+
+def _as_csv(left_out: Sequence[LeftOut]) -> bytes:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("file", "reason"), *left_out])
+    return table.getvalue().encode()

@@ -27,7 +27,9 @@ HETEROGENEITY = ("classifier", "attribute", "probes", "images", "chi_square", "p
 AMPLIFICATION = (
     *("classifier", "attribute", "class", "reference", "probes", "images", "slope", "slope_low", "slope_high"),
     *("intercept", "dispersion", "slope_p_value", "excess", "excess_low", "excess_high"),
-    *("correlation", "correlation_low", "correlation_high", "status"),
+    *("correlation", "correlation_low", "correlation_high"),
+    *("difference", "difference_low", "difference_high", "growth", "growth_low", "growth_high"),
+    *("evidence", "conclusion", "status"),
 )
 """Columns of amplification.csv."""
 INTERSECTIONS = (
@@ -96,6 +98,8 @@ def amplify(counts: Counts, matched: Matched, settings: Settings, *, declared: b
                 "class": name,
                 "reference": matched.reference,
                 **found._asdict(),
+                **dict.fromkeys(AMPLIFICATION[-9:-3], np.nan),  # filled where the reference counts images: amplified.py
+                **dict.fromkeys(AMPLIFICATION[-3:-1], ""),
                 "status": status(declared),
             }
         )

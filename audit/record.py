@@ -82,13 +82,13 @@ def declared(settings: Config, classifiers: Sequence[Classifier]) -> Primary:
         UsageError: if the attribute is not labelled or the reference not compared with.
         ReferenceDataError: if a reference cannot be read.
     """
-    from audit.reference import load_reference
+    from audit.reference import expand, load_reference
 
     asked = [question.attribute for classifier in classifiers for question in classifier.questions]
     attribute = settings.primary.attribute or asked[0]
     if attribute not in asked:
         raise UsageError(f"the primary attribute {attribute!r} is not labelled. {nearest(attribute, asked)}")
-    names = [load_reference(name).name for name in settings.reference or ()]
+    names = [load_reference(name).name for name in expand(settings.reference or ())]
     reference = settings.primary.reference or names[0]
     if reference in (settings.reference or ()):  # an own one may be named by its path
         reference = load_reference(reference).name
@@ -106,9 +106,9 @@ def check_references(settings: Config, probes: Sequence[Probe], classifiers: Seq
         UsageError: if the phantom is to be compared with anything else, or two references have the same name.
         ReferenceDataError: if a reference cannot be read, or a row or class named is not in it.
     """
-    from audit.reference import load_reference
+    from audit.reference import expand, load_reference
 
-    names = settings.reference or ()
+    names = expand(settings.reference or ())
     check_world(settings, names)
     questions = {question for classifier in classifiers for question in classifier.questions}
     loaded = [load_reference(name) for name in names]

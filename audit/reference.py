@@ -26,6 +26,8 @@ PROBE = "probe:"
 """Beginning of the name of a row that holds for one probe only: `probe:nurse.en.photo`."""
 RUN, TRAINING = "run:", "training:"
 """Beginnings of references that are counts: `run:PATH` of another run, `training:PATH` of a training set."""
+PARTS = ("no-gender", "gender")
+"""Parts of an audited training set, `training:RUN#PART`: captions that name no gender, and those that name one."""
 
 Shares = npt.NDArray[np.float64]
 
@@ -39,6 +41,17 @@ class Coverage(NamedTuple):
 
     known: int
     all: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The images that a reference counts, and what people answered for some of them: sums by row."""
+
+    answers: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    """attribute → row → answer of the classifier (a class, `unclear`, `no_person`, `several_people`) → images."""
+    labels: Mapping[str, Mapping[str, Mapping[tuple[str, str], tuple[float, float]]]] = field(default_factory=dict)
+    """attribute → row → answers of people and of the classifier → sum of the weights of these images, and of their
+    squares; empty where people have labelled none."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,10 @@ class Reference:
     """row → its own year and source, where they differ by row."""
     path: Path | None = field(default=None, compare=False, repr=False)
     """The CSV that it was read from."""
+    images: str = ""
+    """Who labelled the images that it counts, `classifier` or `people`; empty where it is no count of images."""
+    seen: Seen | None = field(default=None, compare=False, repr=False)
+    """What else is known of these images; None if nothing."""
 
     def shares(
         self, attribute: str, classes: Sequence[str], *, subject: str, keys: Mapping[str, str], probe_id: str = ""
@@ -116,6 +133,10 @@ class Reference:
         """The number that was counted for the row of a probe; None where the reference is no count."""
         row = self._place(attribute, subject, keys, probe_id)
         return None if row is None else self.sizes.get(attribute, {}).get(row)
+
+    def row_of(self, attribute: str, probe: Probe) -> str | None:
+        """Name of the row that holds for a probe; None if there is none."""
+        return self._place(attribute, probe.subject, probe.keys, probe.probe_id)
 
     def digest(self) -> str:
         """SHA-256 (hexadecimal) over everything that `shares` and `one_vs_rest` depend on."""
@@ -201,14 +222,15 @@ def load_reference(name_or_path: str) -> Reference:
 
     The CSV is long: one line per row and class, with the columns `subject` (or `key`), `attribute`, `class` and
     `share` (or `count`); `*` as subject holds for every probe. A YAML of the same name beside it, if there is one, is
-    its card. `run:PATH` (or `run:PATH@CLASSIFIER`) is what another run has shown, `training:PATH` a CSV of counts of a
-    training set.
+    its card. `run:PATH` (or `run:PATH@CLASSIFIER`) is what another run has shown. `training:PATH` is a run of
+    `rolecall training`, with `#no-gender` or `#gender` behind it only its captions that name no gender, or one; or a
+    CSV of counts of a training set.
 
     Raises:
         ReferenceDataError: if the name is unknown, or the file or run cannot be read as a reference; in one line.
     """
     from audit.reference_files import read_counts, read_reference
-    from audit.reference_runs import read_run
+    from audit.reference_runs import is_run, read_run, read_training
 
     if name_or_path == "uniform":
         return _uniform()
@@ -218,6 +240,8 @@ def load_reference(name_or_path: str) -> Reference:
         return _read_built_in(name_or_path)
     if name_or_path.startswith(RUN):
         return read_run(name_or_path.removeprefix(RUN))
+    if name_or_path.startswith(TRAINING) and is_run(name_or_path.removeprefix(TRAINING)):
+        return read_training(name_or_path.removeprefix(TRAINING))
     if name_or_path.startswith(TRAINING):
         return read_counts(_own_file(name_or_path.removeprefix(TRAINING)))
     if Path(name_or_path).suffix == ".csv" or Path(name_or_path).is_file():
@@ -226,6 +250,22 @@ def load_reference(name_or_path: str) -> Reference:
         f"unknown reference {name_or_path!r}: {nearest(name_or_path, reference_names())} An own reference is given by "
         "the path of its CSV, another run as run:PATH, counts of a training set as training:PATH."
     )
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """The names, with `training:RUN#no-gender` behind every plain `training:RUN` whose captions are of both kinds.
+
+    So amplification is told with the captions that name a gender and without them.
+    """
+    from audit.reference_runs import has_parts
+
+    given = list(names)
+    found: list[str] = []
+    for name in given:
+        part = f"{name}#{PARTS[0]}"
+        more = name.startswith(TRAINING) and part not in given and has_parts(name.removeprefix(TRAINING))
+        found += [name, part] if more else [name]
+    return found
 
 
 def _own_file(path: str) -> Path:

@@ -11,12 +11,17 @@ from typing import Any
 
 import yaml
 
-from audit.reference import Reference, ReferenceDataError
+from audit.reference import Reference, ReferenceDataError, Seen
 from probes.expand import read_mapping
 from probes.probe import SuiteError, nearest
 
 _COLUMNS = ("subject", "key", "attribute", "class", "share", "count", "year", "source")
-_CARD_KEYS = ("title", "source", "year", "universe", "mapping", "caveats", "url", "overlapping", "optional", "classes")
+_CARD_KEYS = (
+    *("title", "source", "year", "universe", "mapping", "caveats", "url"),
+    *("overlapping", "optional", "classes", "images"),
+)
+_ANSWERS = ("key", "attribute", "viewer", "predicted", "weight", "squares")
+"""Columns of NAME.answers.csv; `viewer` is empty where all images of an answer are counted."""
 _TOLERANCE = 0.005
 """Shares of published tables are rounded: a row may miss 1 by this much, and is then scaled to 1."""
 _TRAINING = {
@@ -54,6 +59,11 @@ def read_reference(path: Path) -> Reference:
         raise ReferenceDataError(f"{path.stem}.yaml: overlapping must be a list of attributes. Correct it.")
     aliases = {a: {str(k): str(v) for k, v in n.items()} for a, n in _by_attribute(path, card, "classes", dict).items()}
     optional = {a: frozenset(map(str, names)) for a, names in _by_attribute(path, card, "optional", list).items()}
+    images = str(card.pop("images", ""))
+    if images not in ("", "classifier", "people"):
+        raise ReferenceDataError(
+            f"{path.stem}.yaml: images must say who labelled them, classifier or people (got {images!r}). Correct it."
+        )
     rows = read_rows(_text(path), path.name)
     if not rows.counted:
         _check_sums(path, rows.values, overlapping)
@@ -66,6 +76,8 @@ def read_reference(path: Path) -> Reference:
         optional=optional,
         origins=rows.origins,
         path=path,
+        images=images,
+        seen=_seen(_beside(path)) if images else None,
     )
     return from_counts(reference, path.name) if rows.counted else reference
 
@@ -82,7 +94,7 @@ def read_counts(path: Path) -> Reference:
             f"{path.name} has no column count, which a training set needs. Give counts, or leave out 'training:'."
         )
     own = {} if path.with_suffix(".yaml").is_file() else _TRAINING
-    return replace(reference, card={**reference.card, **own}, path=None if own else path)
+    return replace(reference, card={**reference.card, **own}, images=reference.images or "classifier")
 
 
 def from_counts(reference: Reference, where: str) -> Reference:
@@ -108,27 +120,69 @@ def from_counts(reference: Reference, where: str) -> Reference:
 def files_of(reference: Reference) -> dict[str, bytes]:
     """The reference as files, name → content: what `read_reference` needs to read it again without its origin.
 
-    Files of the user are taken as they are; of counts, the counts are written.
+    Files of the user are taken as they are; of counts of images the counts are written, with what people answered.
     """
-    if reference.path is not None:
+    if reference.path is not None and not reference.images:
         paths = (reference.path, reference.path.with_suffix(".yaml"))
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["key", "attribute", "class", "count" if reference.sizes else "share"])
+    sourced = ["source"] if reference.origins else []
+    writer.writerow(["key", "attribute", "class", "count" if reference.sizes else "share", *sourced])
     for attribute, rows in reference.table.items():
         for key, row in rows.items():
             n = reference.sizes.get(attribute, {}).get(key)
             for name, share in row.items():
-                writer.writerow([key, attribute, name, repr(share) if n is None else round(share * n)])
+                origin = [reference.origins.get(key, "")] if sourced else []
+                writer.writerow([key, attribute, name, repr(share) if n is None else round(share * n), *origin])
     extra: dict[str, object] = {
+        "images": reference.images,
         "overlapping": sorted(reference.overlapping),
         "optional": {attribute: sorted(names) for attribute, names in reference.optional.items()},
         "classes": {attribute: dict(names) for attribute, names in reference.aliases.items()},
     }
     card = {**reference.card, **{key: value for key, value in extra.items() if value}}
     written = yaml.safe_dump(card, allow_unicode=True, sort_keys=False, width=118)
-    return {f"{reference.name}.csv": text.getvalue().encode(), f"{reference.name}.yaml": written.encode()}
+    files = {f"{reference.name}.csv": text.getvalue().encode(), f"{reference.name}.yaml": written.encode()}
+    if reference.seen is not None:
+        files[_beside(Path(f"{reference.name}.csv")).name] = _written(reference.seen)
+    return files
+
+
+def _beside(path: Path) -> Path:
+    """Where the answers of classifier and people lie that belong to counts of images."""
+    return path.with_name(f"{path.stem}.answers.csv")
+
+
+def _written(seen: Seen) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_ANSWERS)
+    for attribute, rows in seen.answers.items():
+        for key, answers in rows.items():
+            writer.writerows([key, attribute, "", answer, repr(count), ""] for answer, count in answers.items())
+    for attribute, labelled in seen.labels.items():
+        for key, cells in labelled.items():
+            writer.writerows([key, attribute, *pair, repr(w), repr(square)] for pair, (w, square) in cells.items())
+    return text.getvalue().encode()
+
+
+def _seen(path: Path) -> Seen | None:
+    if not path.is_file():
+        return None
+    answers: Nested = {}
+    labels: dict[str, dict[str, dict[tuple[str, str], tuple[float, float]]]] = {}
+    try:
+        for line in csv.DictReader(io.StringIO(_text(path), newline=""), strict=True):
+            key, attribute, viewer, predicted, weight, square = (line[name] for name in _ANSWERS)
+            if viewer:
+                cells = labels.setdefault(attribute, {}).setdefault(key, {})
+                cells[viewer, predicted] = (float(weight), float(square))
+            else:
+                answers.setdefault(attribute, {}).setdefault(key, {})[predicted] = float(weight)
+    except (csv.Error, KeyError, ValueError, TypeError):
+        raise ReferenceDataError(f"{path.name} is damaged. Restore it, or name the reference again.") from None
+    return Seen(answers, labels)
 
 
 def read_rows(text: str, where: str) -> _Rows:

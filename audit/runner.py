@@ -9,15 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from audit.classifiers.base import Classifier, EmbeddingClassifier, KeyedClassifier, Labels
+from audit.classifiers.base import (
+    Classifier,
+    EmbeddingClassifier,
+    KeyedClassifier,
+    KeyedPeopleClassifier,
+    Labels,
+    PeopleClassifier,
+)
 from audit.errors import UsageError
 from audit.pictures import decode, load
 from audit.progress import Progress
 from audit.sequential import Answers, outcome
 from audit.sources import Made, RoundSource, Source
 from audit.store import KEYS, Store
+from audit.stored_people import write_people
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +63,8 @@ def make(
                 for number in todo:
                     if images is None:
                         images = store.image_store(image_store, number)
-                    _make_batch(store, source.make(number), number, classifiers, images)
+                    made = source.make(number)
+                    _make_batch(store, made, number, classifiers, images, bare=source.counts_only)
                     task.advance(source.size(number))
         finally:
             if images is not None:
@@ -112,8 +122,15 @@ def make_in_rounds(
 
 
 def _make_batch(
-    store: Store, made: Sequence[Made], number: int, classifiers: Sequence[Classifier], images: Any
+    store: Store,
+    made: Sequence[Made],
+    number: int,
+    classifiers: Sequence[Classifier],
+    images: Any,
+    *,
+    bare: bool = False,
 ) -> None:
+    """Store and label a batch; `bare`: nothing is kept of single images but the answers."""
     images.batch = number
     rows = [_row(number, item, images) for item in made]
     images.sync()
@@ -121,7 +138,7 @@ def _make_batch(
     present = [row for row, _ in shown]
     pictures = [image for _, image in shown]
     for classifier in classifiers:
-        labels = _label(store, classifier, number, present, pictures)
+        labels = _answers(classifier, pictures) if bare else _label(store, classifier, number, present, pictures)
         store.write_labels(classifier.name, number, number, _keys(present), labels)
     store.write_samples(number, rows)
 
@@ -143,18 +160,30 @@ def _row(number: int, item: Made, images: Any) -> dict[str, Any]:
         "height": 0,
         "details": json.dumps(item.details, ensure_ascii=False, sort_keys=True) if item.details else "",
     }
-    if item.image is not None:
-        place = images.put(item.probe_id, item.index, item.suffix, item.data)
+    place = images.put(item.probe_id, item.index, item.suffix, item.data) if item.data else None
+    if item.image is not None and place is not None and place.file:
         row.update(file=place.file, offset=place.offset, length=place.length)
         row.update(sha256=hashlib.sha256(item.data).hexdigest(), width=item.image.width, height=item.image.height)
     return row
+
+
+def _answers(classifier: Classifier, images: Sequence[Image.Image]) -> list[Labels]:
+    """The labels without scores, and without embeddings or places of people beside them."""
+    return [replace(each, scores=each.scores[:, :0]) for each in (classifier.label(images) if images else ())]
 
 
 def _label(
     store: Store, classifier: Classifier, number: int, rows: Sequence[dict[str, Any]], images: Sequence[Image.Image]
 ) -> list[Labels]:
     if isinstance(classifier, KeyedClassifier):
-        return classifier.label_keys([row["sample_id"] for row in rows])
+        keys = [row["sample_id"] for row in rows]
+        if isinstance(classifier, KeyedPeopleClassifier):
+            write_people(store, classifier, number, rows, classifier.people_keys(keys))
+        return classifier.label_keys(keys)
+    if isinstance(classifier, PeopleClassifier):
+        people = classifier.people(images)
+        write_people(store, classifier, number, rows, people)
+        return classifier.label_people(people)
     if isinstance(classifier, EmbeddingClassifier):
         embeddings = classifier.embed(images)
         store.write_embeddings(classifier.embedding_name, number, embeddings)
@@ -172,7 +201,8 @@ def label(store: Store, classifier: Classifier, *, progress: Progress) -> None:
         UsageError: if images are needed and no longer there.
     """
     with store.lock(f"label-{classifier.name}", wait=False):
-        done = store.labels(classifier.name).batches()
+        labelled = store.labels(classifier.name).batches()
+        done = labelled & store.people(classifier.name).batches() if _tells_apart(classifier) else labelled
         todo = [part for part in store.samples.present() if not set(range(part.first, part.last + 1)) <= done]
         total = sum(part.last - part.first + 1 for part in todo)
         with progress.task(f"Labelling with {classifier.name} (batches)", total) as task:
@@ -181,7 +211,7 @@ def label(store: Store, classifier: Classifier, *, progress: Progress) -> None:
                 if not _label_from_embeddings(store, classifier, part, rows):
                     for number in range(part.first, part.last + 1):
                         if number not in done:
-                            _label_from_images(store, classifier, number, rows)
+                            _label_from_images(store, classifier, number, rows, labelled=number in labelled)
                 task.advance(part.last - part.first + 1)
 
 
@@ -197,10 +227,16 @@ def _label_from_embeddings(store: Store, classifier: Classifier, part: Part, row
     return True
 
 
-def _label_from_images(store: Store, classifier: Classifier, number: int, rows: pa.Table) -> None:
+def _label_from_images(store: Store, classifier: Classifier, number: int, rows: pa.Table, *, labelled: bool) -> None:
+    """Label one batch; a part of labels that is there stays as it is, and only the people are added."""
     batch = [row for row in rows.to_pylist() if row["batch"] == number]
     labels = _label(store, classifier, number, batch, [_stored(store, row) for row in batch])
-    store.write_labels(classifier.name, number, number, _keys(batch), labels)
+    if not labelled:
+        store.write_labels(classifier.name, number, number, _keys(batch), labels)
+
+
+def _tells_apart(classifier: Classifier) -> bool:
+    return isinstance(classifier, PeopleClassifier | KeyedPeopleClassifier)
 
 
 def _keys(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -209,6 +245,11 @@ def _keys(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
 
 def _stored(store: Store, row: dict[str, Any]) -> Image.Image:
     place = store.place(row)
+    if not place.file:
+        raise UsageError(
+            f"{store.root} keeps no images, only counts, so that they cannot be labelled again. Audit the collection "
+            "again with the other classifier, and another --out."
+        )
     try:
         return decode(load(store.root, place))
     except (OSError, SyntaxError, ValueError) as error:

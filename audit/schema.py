@@ -52,6 +52,34 @@ def labels_schema() -> pa.Schema:
     )
 
 
+PLACE = (
+    *("left", "top", "right", "bottom", "image_width", "image_height", "share", "centre_x", "centre_y"),
+    *("confidence", "pose", "enlarged"),
+)
+"""Columns of people/ that say where a person is and how well they were found; empty where that is not known or kept."""
+
+
+def people_schema() -> pa.Schema:
+    """Columns of people/CLASSIFIER/*.parquet, one row a person; answers and scores in the order of the questions."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("sample_id", pa.string()),
+            ("probe_id", pa.string()),
+            ("index", pa.int32()),
+            ("person", pa.int32()),
+            ("counted", pa.bool_()),
+            *((name, pa.int32()) for name in PLACE[:6]),
+            *((name, pa.float32()) for name in PLACE[6:10]),
+            ("pose", pa.string()),
+            ("enlarged", pa.bool_()),
+            ("answers", pa.list_(pa.string())),
+            ("scores", pa.list_(pa.list_(pa.float32()))),
+        ]
+    )
+
+
 def probe_table(probes: Sequence[Probe], planned: Mapping[str, int]) -> pa.Table:
     """probes.parquet: one row a probe, with the images asked for in `asked_images`."""
     import pyarrow as pa
@@ -64,3 +92,16 @@ def probe_table(probes: Sequence[Probe], planned: Mapping[str, int]) -> pa.Table
         row["asked_images"] = planned[probe.probe_id]
         rows.append(row)
     return pa.Table.from_pylist(rows)
+
+
+TEXTS = dict.fromkeys(
+    (
+        *("probe_id", "subject", "language", "template", "form", "class", "direction", "conclusion", "status"),
+        *("method", "cell", "attributes", "first", "second", "reading", "viewer", "predicted", "baseline", "other"),
+        *("decided", "added_words", "evidence", "first_answer", "second_answer", "instrument", "answer", "lowest_by"),
+        *("highest_by", "kind", "conclusions", "conclusion_robust", "first_probe_id", "generator", "prompt_source"),
+        *("claim_generator", "software_agent", "source_type", "signature", "reason", "issuer"),
+    ),
+    "str",
+)
+"""Columns of tables that hold texts, whatever stands in them."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import hashlib
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from audit.pictures import decode, encode
 from probes.generators.base import Generator, Outcome, Request
+from probes.importers.filenames import shown
+from probes.importers.grids import tile_of
+from probes.importers.provenance import read_provenance
 from probes.plan import Plan, Sample, digest_of
 
 if TYPE_CHECKING:
@@ -39,6 +44,8 @@ class Source(Protocol):
 
     title: str
     """What is being done, for the progress bar."""
+    counts_only: bool
+    """Whether nothing of single images may be kept: no image, embedding, person or score."""
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -55,6 +62,8 @@ class Source(Protocol):
 
 class GeneratedSource:
     """Images made by a generator according to a plan."""
+
+    counts_only = False
 
     def __init__(self, plan: Plan, generator: Generator) -> None:
         self.plan = plan
@@ -137,14 +146,20 @@ class RoundSource(GeneratedSource):
 
 
 def imported_id(item: ImportedImage) -> str:
-    """The `sample_id` of an imported image."""
-    return digest_of({"imported": Path(item.path).name, "probe": item.probe_id, "index": item.index})
+    """The `sample_id` of an imported image: of a part of a grid or of an archive another than that of the whole."""
+    named: dict[str, Any] = {"imported": shown(Path(item.path).name), "probe": item.probe_id, "index": item.index}
+    if item.length:
+        named["member"] = PurePosixPath(item.name).name
+    if item.tile is not None:
+        named["tile"] = item.tile
+    return digest_of(named)
 
 
 class ImportedSource:
-    """Images that others made. Their bytes are kept as they are."""
+    """Images that others made. Their bytes are kept as they are; of a grid, each picture is kept for itself."""
 
     batch_size = 16
+    counts_only = False
 
     def __init__(self, imported: Import) -> None:
         self.images: Sequence[ImportedImage] = tuple(imported.images)
@@ -158,23 +173,58 @@ class ImportedSource:
         return len(self._batch(number))
 
     def make(self, number: int) -> list[Made]:
-        """The samples of batch `number`; a file that is no whole image is `failed`, with the reason."""
-        return list(self._read(number))
+        """The samples of batch `number`; a file that is no whole image is `failed`, with the reason.
+
+        `details` gain `pixels`, a digest of what is seen; `provenance`, what Content Credentials in the file say; and
+        `grid_of` (SHA-256 of the file, whose name may hold its maker's) and `tile` for a picture of a grid.
+        """
+        return [_imported(item) for item in self._batch(number)]
 
     def _batch(self, number: int) -> Sequence[ImportedImage]:
         return self.images[number * self.batch_size : (number + 1) * self.batch_size]
 
-    def _read(self, number: int) -> Iterator[Made]:
-        for item in self._batch(number):
-            path = Path(item.path)
-            details = dict(item.details)
-            row = Made(imported_id(item), item.probe_id, item.index, 0, "failed", item.reason, details=details)
-            if not item.reason:
-                try:
-                    data = path.read_bytes()
-                    row = dataclasses.replace(
-                        row, outcome="ok", data=data, suffix=path.suffix.lower(), image=decode(data)
-                    )
-                except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                    row = dataclasses.replace(row, reason=f"the image cannot be read: {error}".splitlines()[0])
-            yield row
+
+def _imported(item: ImportedImage) -> Made:
+    name = item.name or Path(item.path).name
+    details = dict(item.details)
+    row = Made(imported_id(item), item.probe_id, item.index, 0, "failed", item.reason, details=details)
+    if item.reason:
+        return row
+    try:
+        data = item.read()
+        if not data:
+            raise OSError("the file is empty")
+        said = read_provenance(data)
+        if said is not None:
+            details["provenance"] = said.entry()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = decode(data)
+    except Exception as error:  # damaged files make Pillow's readers raise anything
+        return dataclasses.replace(row, reason=f"the image cannot be read: {_why(error)}")
+    suffix = PurePosixPath(name).suffix.lower()
+    if item.tile is not None:
+        details |= {"grid_of": hashlib.sha256(data).hexdigest(), "tile": item.tile}
+        image = tile_of(image, item.tile)
+        data, suffix = encode(image), ".webp"
+    details["pixels"] = pixel_digest(image)
+    return dataclasses.replace(row, outcome="ok", data=data, suffix=suffix, image=image)
+
+
+def _why(error: Exception) -> str:
+    """One line without the path of the file."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is in no format of images that is known here"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return str(error).split(", could be")[0]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """SHA-256 of width, height and RGB pixels: the same for all files that show exactly the same."""
+    digest = hashlib.sha256(b"%dx%d:" % image.size)
+    digest.update(image.tobytes())
+    return digest.hexdigest()

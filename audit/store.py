@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from audit.classifiers.base import Labels
 from audit.errors import UsageError
 from audit.parts import FORGOTTEN, Part, Parts, cannot_write, sha256_of, write_atomically, write_bytes
-from audit.pictures import FileStore, Place, TarStore
-from audit.schema import labels_schema, probe_table, samples_schema
+from audit.pictures import FileStore, NoStore, Place, TarStore
+from audit.schema import TEXTS, labels_schema, probe_table, samples_schema
 from probes.probe import Probe
 
 if TYPE_CHECKING:
@@ -191,8 +191,10 @@ class Store:
 
     # -- samples, images, embeddings, labels ---------------------------------------------------------------------
 
-    def image_store(self, kind: str, batch: int) -> FileStore | TarStore:
-        """Where images go: `files` or `tar`; `batch` is the first batch that this process writes."""
+    def image_store(self, kind: str, batch: int) -> FileStore | TarStore | NoStore:
+        """Where images go: `files`, `tar` or `none`; `batch` is the first batch that this process writes."""
+        if kind == "none":
+            return NoStore()
         return TarStore(self.root, batch) if kind == "tar" else FileStore(self.root)
 
     def write_samples(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -227,6 +229,10 @@ class Store:
         table = pa.concat_tables(tables) if tables else labels_schema().empty_table()
         self.labels(classifier).write(first, lambda file: write_table(table, file), last)
 
+    def people(self, classifier: str) -> Parts:
+        """The parts of the people whom one classifier tells apart, beside its labels."""
+        return Parts(self.root / "people" / classifier, ".parquet")
+
     def embeddings(self, name: str) -> Parts:
         """The parts of the embeddings of one image tower: one row per image with outcome `ok`, in order."""
         return Parts(self.root / "embeddings" / name, ".npy")
@@ -249,12 +255,15 @@ class Store:
     def sample_parts(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, int, pa.Table]]:
         """The samples (all columns, or some), a part at a time: first batch, last batch, table.
 
-        Where `file` or `details` is named, forgotten samples are left out: these went with their images.
+        Where `file` or `details` is named, forgotten samples are left out: these went with their images. Where `file`
+        is named, so are images that the run does not keep.
         """
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         kept = ~pc.starts_with(pc.field("sample_id"), FORGOTTEN) if {"file", "details"} & set(columns or ()) else None
+        if kept is not None and "file" in (columns or ()):
+            kept = kept & ((pc.field("outcome") != "ok") | (pc.field("file") != ""))
         for part in self.samples.present():
             names = None if columns is None else list(columns)
             yield part.first, part.last, pq.read_table(part.path, columns=names, filters=kept)
@@ -297,7 +306,7 @@ class Store:
     def merge(self) -> None:
         """Merge small parts into large ones. Only for a complete run, under the lock `analysis`."""
         self.samples.merge(_join_tables)
-        for folder in sorted((self.root / "labels").glob("*")):
+        for folder in sorted((*(self.root / "labels").glob("*"), *(self.root / "people").glob("*"))):
             Parts(folder, ".parquet").merge(_join_tables)
         for folder in sorted((self.root / "embeddings").glob("*")):
             Parts(folder, ".npy").merge(_join_arrays)
@@ -353,29 +362,19 @@ class Store:
             raise UsageError(
                 f"{self.root} has no tables/{name}.csv yet. Finish the run, or run: rolecall analyze {self.root}"
             )
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={**_TEXT, "reference": "str"})
-        texts = [name for name in _TEXT if name in table]
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={**TEXTS, "reference": "str"})
+        texts = [name for name in TEXTS if name in table]
         return table.fillna(dict.fromkeys(texts, ""))
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every part and table, by path in the run directory."""
-        folders = ("samples", "embeddings", "labels", "human", "references", "calibration", "tables")
+        folders = ("samples", "embeddings", "labels", "people", "human", "references", "calibration", "tables")
         paths = [self.root / "probes.parquet"]
         for folder in folders:
             paths += sorted(path for path in (self.root / folder).rglob("*") if path.is_file())
         return {
             path.relative_to(self.root).as_posix(): sha256_of(path) for path in paths if not path.name.startswith(".")
         }
-
-
-_TEXT = dict.fromkeys(
-    (
-        *("probe_id", "subject", "language", "template", "form", "class", "direction", "conclusion", "status"),
-        *("method", "cell", "attributes", "first", "second", "reading", "viewer", "predicted", "baseline", "other"),
-        *("decided",),
-    ),
-    "str",
-)
 
 
 def _json(value: object) -> bytes:

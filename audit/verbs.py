@@ -52,6 +52,7 @@ def run(
     from audit.sequential import declare
     from audit.sources import GeneratedSource, RoundSource
     from audit.spending import watched
+    from probes.generators.intervention import intervened
     from probes.generators.registry import load_generator
     from probes.plan import Plan
     from probes.suite import load_suite
@@ -73,6 +74,7 @@ def run(
     threads = settle_threads(settings, out)
     progress.say(f"Loading {settings.model} and {', '.join(settings.classifier or ())}.")
     generator = load_generator(settings.model, **{**settings.generator_options(), "threads": threads})
+    generator = intervened(generator, settings.intervention)
     classifiers = [load_classifier(name, **settings.classifier_options()) for name in settings.classifier or ()]
     check_references(settings, suite.probes, classifiers)
     check_evidence(settings, classifiers)
@@ -192,7 +194,7 @@ def analyze(
     settings = Config(**record["config"]["resolved"])
     names = [reference] if isinstance(reference, str) else reference
     chosen = tuple(names or record.get("references") or settings.reference or ())
-    check_world(settings, chosen)
+    check_world(settings, [name for name in chosen if name not in record.get("references", ())])
     others = [calibration] if isinstance(calibration, str) else calibration
     settings = settings.model_copy(
         update={

@@ -15,6 +15,10 @@ from reports.words import Words
 Kind = Literal["people", "calibration", "declared", "classifier"]
 KINDS = ("people", "calibration", "elsewhere", "declared", "classifier")
 """What a share can rest on; `elsewhere` is a calibration from images that are not the run's own."""
+SAME = 1e-6
+"""Ends of an interval that is a point, but for rounding."""
+NAMED = 6
+"""Subjects with errors of their own that are named."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,41 @@ def overall(view: View, words: Words) -> list[dict[str, Any]]:
     ]
 
 
+def these_images(view: View, words: Words) -> list[Markup]:
+    """What people would say of all images of the run as they are: a sentence for each classifier and attribute of which
+    that is known, and one where people labelled all images."""
+    table = view.table("overall")
+    if table is None or "images_share" not in table:
+        return []
+    said = []
+    for pair, rows in table[table["images_share"].notna()].groupby(["classifier", "attribute"], sort=False):
+        whole = bool((rows["images_high"] - rows["images_low"] < SAME).all())
+        parts = [
+            words(
+                "overall.image_whole" if whole else "overall.image_part",
+                name=words.name("class", str(row["class"])),
+                share=words.percent(row["images_share"]),
+                interval=words.interval(row["images_low"], row["images_high"]),
+            )
+            for row in records(rows)
+        ]
+        said.append(
+            words(
+                "overall.images_whole" if whole else "overall.images",
+                attribute=words.name("attribute", str(pair[1])),
+                classifier=pair[0],
+                parts=Markup(", ").join(parts),
+            )
+        )
+    return list(dict.fromkeys(said))
+
+
 def trust(view: View, words: Words, known: Mapping[tuple[str, str], Basis]) -> dict[str, Any]:
     """What is known of the labels: who agrees with whom, what people and classifier answered for the same images, and
     what could be done where nobody has looked."""
     return {
         "kinds": kinds(words, known),
+        "errors": _errors(view, words),
         "agreement": _agreement(view, words),
         "confusion": _confusion(view, words),
     }
@@ -106,6 +140,44 @@ def kinds(words: Words, known: Mapping[tuple[str, str], Basis]) -> dict[str, str
             name = words.plain("trust.of", attribute=name, labels=words.number(basis.labels))
         found.setdefault(basis.name, []).append(name)
     return {name: ", ".join(found[name]) for name in KINDS if name in found}
+
+
+def _errors(view: View, words: Words) -> list[Markup]:
+    """Where a classifier errs otherwise than elsewhere: a sentence for each classifier and attribute."""
+    table = view.table("errors")
+    if table is None:
+        return []
+    said = []
+    for pair, rows in table[table["flagged"].astype(bool)].groupby(["classifier", "attribute"], sort=False):
+        ordered = rows.sort_values(["p_value", "subject"], kind="stable")
+        named = [
+            words(
+                "trust.errors_of",
+                subject=str(row["subject"]).replace("_", " "),
+                errors=words.number(row["errors"]),
+                labels=words.number(row["labels"]),
+                expected=words.number(row["expected"], 1),
+            )
+            for row in records(ordered[:NAMED])
+        ]
+        if len(ordered) > NAMED:
+            more = len(ordered) - NAMED
+            named.append(words("trust.errors_more", n=more, number=words.number(more)))
+        said.append(
+            words(
+                "trust.errors",
+                attribute=words.name("attribute", str(pair[1])),
+                classifier=pair[0],
+                subjects=Markup(", ").join(named),
+            )
+        )
+    return said
+
+
+def errs_unalike(view: View, classifier: str, attribute: str) -> bool:
+    """Whether labels show that a classifier errs otherwise in some subjects than elsewhere."""
+    table = view.table("errors")
+    return table is not None and bool(_of(table, (classifier, attribute))["flagged"].astype(bool).any())
 
 
 def _agreement(view: View, words: Words) -> list[dict[str, Any]]:

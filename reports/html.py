@@ -13,11 +13,20 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports import early, evidence, patterns, sections
+from reports import disagreement, early, evidence, imported, patterns, people, rewriting, sections, training
 from reports.charts import charts
 from reports.contact_sheet import Sheet, contact_sheets
 from reports.opening import opening
-from reports.sentences import declared, findings, main_classifier, one_person, picture_text, reference_title
+from reports.sentences import (
+    FACES,
+    declared,
+    findings,
+    looks_for_faces,
+    main_classifier,
+    one_person,
+    picture_text,
+    reference_title,
+)
 from reports.view import Picture, View, probe_names, records
 from reports.words import Words, load_words
 
@@ -30,11 +39,15 @@ ROW_MARKUP = 420
 """Bytes of HTML of one empty row of a contact sheet."""
 SHEETS = 400
 """Probes with a contact sheet; with more, a page is no longer looked through."""
-DEPENDING = ("early", "overall", "amplification", "heterogeneity", "intersections", "comparison")
+DEPENDING = (
+    *("early", "rewriting", "overall", "disagreement", "amplification", "heterogeneity", "intersections"),
+    *("comparison", "persons", "duplicates", "origins"),
+)
 """Sections that are there only if the run has their table."""
 ORDER = (
-    *("asked", "early", "gaps", "shares", "findings", "overall", "trust", "comparison", "amplification"),
-    *("heterogeneity", "intersections", "pictures", "missing", "method", "provenance"),
+    *("asked", "rewriting", "early", "gaps", "shares", "findings", "overall", "trust", "disagreement"),
+    *("comparison", "amplification", "heterogeneity", "intersections", "persons", "pictures", "missing", "duplicates"),
+    *("origins", "method", "provenance"),
 )
 """Sections from top to bottom."""
 NOT_MEASURED = ("unclear", "no_person", "several_people")
@@ -55,7 +68,11 @@ def write_report(view: View, path: Path, *, images: bool = True, blur: bool = Fa
     Raises:
         ReportError: if there is no such language.
     """
-    text = render(view, images=images, blur=blur, lang=lang)
+    return write_page(render(view, images=images, blur=blur, lang=lang), path)
+
+
+def write_page(text: str, path: Path) -> Path:
+    """Write a page, in one step if there is one at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -71,10 +88,13 @@ def render(view: View, *, images: bool = True, blur: bool = False, lang: str = "
     words = load_words(lang)
     names = probe_names(view.probes)
     page = _page(view, words, names, images=images, blur=blur)
-    bare = _fill(words, page, {"one": [], "apart": [], "shown": 0, "stored": 0, "unreadable": 0})
+    bare = _fill(words, page, {"one": [], "apart": [], "shown": 0, "stored": 0, "unreadable": 0, "differing": {}})
     if not images:
         return bare
-    return _fill(words, page, _sheets(view, words, names, LIMIT - RESERVE - len(bare.encode()), blur=blur))
+    budget = LIMIT - RESERVE - len(bare.encode())
+    differing = disagreement.pictures(view, words, names, budget // 4, blur=blur)
+    sheets = _sheets(view, words, names, budget - differing["bytes"], blur=blur)
+    return _fill(words, page, {**sheets, "differing": differing})
 
 
 def _page(view: View, words: Words, names: Mapping[str, str], *, images: bool, blur: bool) -> dict[str, Any]:
@@ -112,15 +132,22 @@ def _page(view: View, words: Words, names: Mapping[str, str], *, images: bool, b
         "reference_cards": view.reference_cards,
         "opening": opening(view, words, found, known),
         "early": early.section(view, words, names),
+        "rewriting": rewriting.section(view, words, names),
+        "training": training.section(view, words),
+        "duplicates": imported.duplicates(view, words, names),
+        "origins": imported.origins(view, words),
         "gaps": sections.gaps(view, words),
         "charts": charts(view, words, names),
         "findings": sections.finding_rows(view, words, found, names),
         "overall": evidence.overall(view, words),
+        "these_images": evidence.these_images(view, words),
         "trust": evidence.trust(view, words, known),
+        "disagreement": disagreement.section(view, words, names),
         "amplification": patterns.amplification(view, words),
         "heterogeneity": patterns.heterogeneity(view, words),
         "intersections": patterns.intersections(view, words, names),
         "comparison": patterns.comparison(view, words, names),
+        "persons": people.section(view, words, names),
         "coverage": sections.coverage(view, words),
         "missing": sections.missing_tables(view, words, names),
         "provenance": sections.provenance(view),
@@ -154,7 +181,8 @@ def _sheets(view: View, words: Words, names: Mapping[str, str], budget: int, *, 
     sheets = contact_sheets(
         order, view.pictures, answers, key, budget=max(0, budget - min(frames, budget // 3)), blur=blur, text=text
     )
-    made = [_sheet(sheet, rows[sheet.probe_id], words, names) for sheet in sheets if sheet.stored]
+    said_as = FACES if looks_for_faces(view, main_classifier(view)) else {}
+    made = [_sheet(sheet, rows[sheet.probe_id], words, names, said_as) for sheet in sheets if sheet.stored]
     return {
         "one": [sheet for sheet in made if sheet["sheet"].probe_id in single],
         "apart": [sheet for sheet in made if sheet["sheet"].probe_id not in single],
@@ -166,7 +194,16 @@ def _sheets(view: View, words: Words, names: Mapping[str, str], budget: int, *, 
     }
 
 
-def _sheet(sheet: Sheet, probe: Mapping[str, Any], words: Words, names: Mapping[str, str]) -> dict[str, Any]:
+def _said(words: Words, answer: str, said_as: Mapping[str, str]) -> str:
+    """The name of a row of a contact sheet: a class, what an instrument found instead, or nothing."""
+    if answer in said_as:
+        return words("missing." + said_as[answer])
+    return words.name("class", answer) if answer else words("pictures.unlabelled")
+
+
+def _sheet(
+    sheet: Sheet, probe: Mapping[str, Any], words: Words, names: Mapping[str, str], said_as: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "sheet": sheet,
         "name": names.get(sheet.probe_id, sheet.probe_id),
@@ -176,7 +213,7 @@ def _sheet(sheet: Sheet, probe: Mapping[str, Any], words: Words, names: Mapping[
         "rows": [
             {
                 "row": row,
-                "name": words.name("class", row.answer) if row.answer else words("pictures.unlabelled"),
+                "name": _said(words, row.answer, said_as),
                 "apart": not row.answer or row.answer in NOT_MEASURED,
             }
             for row in sheet.rows
@@ -185,21 +222,18 @@ def _sheet(sheet: Sheet, probe: Mapping[str, Any], words: Words, names: Mapping[
 
 
 def _fill(words: Words, page: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
+    return fill("report.html.j2", words, page=page, run=page["run"], pictures=pictures)
+
+
+def fill(template: str, words: Words, **values: object) -> str:
+    """A page from its template, with words, style and script in it."""
     script = _lean((HERE / "static" / "sort.js").read_text("utf-8"))  # as it will stand in the page: its hash counts
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     style = (HERE / "static" / "report.css").read_text("utf-8")
     text = (
         _templates()
-        .get_template("report.html.j2")
-        .render(
-            w=words,
-            page=page,
-            run=page["run"],
-            pictures=pictures,
-            script=Markup(script),
-            style=Markup(style),
-            script_digest=digest,
-        )
+        .get_template(template)
+        .render(w=words, script=Markup(script), style=Markup(style), script_digest=digest, **values)
     )
     return _lean(text) + "\n"
 

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports.early import Stop, stop_sentence, stops, summary
-from reports.evidence import Basis
+from reports.evidence import Basis, errs_unalike
 from reports.sentences import (
     TELLING,
     Finding,
@@ -28,6 +28,8 @@ from reports.words import Words
 
 STOPS = 4
 """Early decisions named in the opening."""
+NOTHING_SAID = 0.005
+"""A corrected gap whose interval is as near as this to 0 and to 1 is said to be open."""
 
 
 def opening(
@@ -135,11 +137,14 @@ def _gap(view: View, words: Words) -> Markup | None:
             high=words.number(row["gap_high"], 2),
         )
         if pd.notna(row["gap_corrected"]):
+            open_ended = row["gap_corrected_low"] <= NOTHING_SAID and row["gap_corrected_high"] >= 1 - NOTHING_SAID
             said += " " + words(
-                "lead.gap_corrected",
+                "lead.gap_open" if open_ended else "lead.gap_corrected",
                 gap=words.number(row["gap_corrected"], 2),
                 interval=words.span(row["gap_corrected_low"], row["gap_corrected_high"]),
             )
+            if errs_unalike(view, classifier, attribute):
+                said += " " + words("lead.errors_differ", section=words.plain("section.trust"))
         return said
     return None
 

@@ -14,6 +14,11 @@ from reports.words import Words
 
 LISTED = 200
 """Rows of a table in the page; the CSV files have all."""
+CLAIMED = (
+    *("difference", "difference_low", "difference_high", "growth", "growth_low", "growth_high"),
+    *("evidence", "conclusion"),
+)
+"""Columns of amplification.csv that earlier runs do not have."""
 SHOWN = 12
 """Prompts of a table that are not folded up."""
 
@@ -24,24 +29,57 @@ def amplification(view: View, words: Words) -> dict[str, Any] | None:
     if table is None or table["slope"].isna().all():
         return None
     table = _sorted(view, table[table["slope"].notna()])
+    table = table.reindex(columns=[*table.columns, *(name for name in CLAIMED if name not in table)])
+    table = table.assign(**{name: table[name].fillna("").astype(str) for name in ("evidence", "conclusion")})
     rows = [
         {
             **row,
+            **_claimed(words, row),
             "name": words.name("class", str(row["class"])),
             "attribute": words.name("attribute", str(row["attribute"])),
             "reference": reference_title(view, words, str(row["reference"])),
             "slope_text": _estimate(words, row, "slope"),
             "excess_text": _estimate(words, row, "excess", digits=3),
             "correlation_text": _estimate(words, row, "correlation"),
-            "reading": words("amplification." + slope_reading(row["slope_low"], row["slope_high"])),
         }
         for row in records(table)
     ]
+    counted = any(row["evidence"] for row in rows)
     return {
         "rows": rows[:LISTED],
-        "sentence": amplification_sentence(rows[0], words),
+        "sentences": [amplification_sentence(row, words, 100 * view.delta) for row in _told(rows)],
+        "claimed": words("claimed.text", points=words.number(100 * view.delta)) if counted else "",
         "several": {name: table[name].nunique() > 1 for name in ("classifier", "reference")},
     }
+
+
+def _claimed(words: Words, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is read off a row: the claim where the reference counts images, else the slope."""
+    if not row["evidence"]:
+        read = words("amplification." + slope_reading(row["slope_low"], row["slope_high"]))
+        return {"reading": read, "rests": "", "difference_text": "", "growth_text": ""}
+    return {
+        "reading": words.name("claimed", str(row["conclusion"])),
+        "rests": words.name("claimed", str(row["evidence"])),
+        "difference_text": _points(words, row, "difference"),
+        "growth_text": _points(words, row, "growth"),
+    }
+
+
+def _told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first row, and the same class beside the other references that count images, such as parts of one."""
+    first = rows[0]
+    keys = ("classifier", "attribute", "class")
+    return [first, *(row for row in rows[1:] if row["evidence"] and all(row[key] == first[key] for key in keys))]
+
+
+def _points(words: Words, row: Mapping[str, Any], name: str) -> str:
+    """`+6 (2–10)` in percentage points."""
+    return f"{words.points(row[name])} ({_points_between(words, row, name)})"
+
+
+def _points_between(words: Words, row: Mapping[str, Any], name: str) -> str:
+    return words.span(100 * row[f"{name}_low"], 100 * row[f"{name}_high"], 0)
 
 
 def slope_reading(low: float, high: float) -> str:
@@ -53,8 +91,24 @@ def slope_reading(low: float, high: float) -> str:
     return "less" if high < 1 else "open"
 
 
-def amplification_sentence(row: Mapping[str, Any], words: Words) -> Markup:
-    """The first row in words."""
+def amplification_sentence(row: Mapping[str, Any], words: Words, points: float = 5.0) -> Markup:
+    """The first row in words: what is claimed, and on what, where the reference counts images; else the slope.
+
+    Args:
+        row: the row.
+        words: the language.
+        points: largest difference that does not matter, in percentage points.
+    """
+    if row.get("evidence") and row.get("conclusion"):
+        said = words(
+            f"claimed.say_{row['conclusion']}",
+            answer=row["name"],
+            reference=row["reference"],
+            growth=words.points(row["growth"]),
+            interval=_points_between(words, row, "growth"),
+        )
+        why = "with_labels" if row["evidence"] == "labels on both sides" else "with_delta"
+        return said + " " + words(f"claimed.{why}", points=words.number(points))
     excess = "unknown" if pd.isna(row["excess_low"]) else "open"
     if row["excess_low"] > 0:
         excess = "more"

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports.figures import gap_figure, svg
-from reports.sentences import Finding, declared, main_classifier, one_person, reference_title
+from reports.sentences import FACES, Finding, declared, looks_for_faces, main_classifier, one_person, reference_title
 from reports.view import View, records, widened
 from reports.words import Words
 
@@ -165,6 +165,7 @@ def missing_tables(view: View, words: Words, names: Mapping[str, str]) -> dict[s
                 "main": pair == first,
                 "classifier": pair[0],
                 "attribute": words.name("attribute", str(pair[1])),
+                "said_as": FACES if looks_for_faces(view, str(pair[0])) else {},
                 "rows": [
                     {**row, "name": names.get(row["probe_id"], row["probe_id"]), "bounds": worst_case(words, row)}
                     for row in records(lost.head(LISTED))
@@ -177,6 +178,7 @@ def missing_tables(view: View, words: Words, names: Mapping[str, str]) -> dict[s
     return {
         "tables": sorted(tables, key=lambda table: not table["main"]),
         "classifiers": view.missing["classifier"].nunique() > 1,
+        "said_as": FACES if all(looks_for_faces(view, name) for name in view.missing["classifier"].unique()) else {},
         "apart": [
             {
                 **row,

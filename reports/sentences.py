@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports.evidence import Basis
-from reports.view import View, records, widened
+from reports.view import View, probe_names, records, widened
 from reports.words import Words
 
 TELLING = ("higher", "lower")
@@ -21,6 +21,8 @@ FIGURES = (
 )
 """Figures that a finding takes from `shares.csv` under the same name."""
 LOSSES = ("refused", "failed", "no_person", "several_people", "unclear")
+FACES = {"no_person": "no_face", "several_people": "several_faces"}
+"""What these answers mean where a classifier looks for faces."""
 """Ways to be lost, in the order in which they happen."""
 
 
@@ -86,6 +88,11 @@ def main_classifier(view: View) -> str:
     labelled = list(view.classifier_cards)
     first = [name for name in view.run.get("classifiers", {}) if name in labelled] or labelled
     return str(first[0]) if first else ""
+
+
+def looks_for_faces(view: View, classifier: str) -> bool:
+    """Whether a classifier looks for faces: then it does not say that nobody is there, only that it found no face."""
+    return view.classifier_cards.get(classifier, {}).get("looks_for") == "faces"
 
 
 def declared(view: View) -> tuple[str, str, str]:
@@ -199,7 +206,7 @@ def losses(view: View) -> list[Loss]:
     for (classifier, attribute), group in rows.groupby(["classifier", "attribute"], sort=False):
         totals = group[["asked", "labelled", *LOSSES]].sum()
         lost = {way: int(totals[way]) for way in LOSSES}
-        faces = view.classifier_cards.get(str(classifier), {}).get("looks_for") == "faces"
+        faces = looks_for_faces(view, str(classifier))
         found.append(Loss(str(classifier), str(attribute), int(totals["asked"]), int(totals["labelled"]), lost, faces))
     return found
 
@@ -271,7 +278,7 @@ def loss_sentences(loss: Loss, words: Words) -> Markup:
     )
     if not lost:
         return said + " " + words("loss.none")
-    said_as = {"no_person": "no_face", "several_people": "several_faces"} if loss.faces else {}
+    said_as = FACES if loss.faces else {}
     parts = [
         words(f"loss.{said_as.get(way, way)}", n=number, number=words.number(number))
         for way, number in loss.lost.items()
@@ -301,4 +308,6 @@ def asked_for(probe_id: str, view: View, words: Words) -> str:
     if alone and found and words.lang == "en" and row.get("language", "en") == "en":
         return words.plain("lead.of", subject=f"{found[1].lower()} {subject}")
     shown = text if len(text) <= 160 else f"{text[:159]}…"
-    return words.plain("lead.with", prompt=shown or probe_id)
+    if not shown:
+        return words.plain("lead.filed", name=probe_names(probes)[probe_id])
+    return words.plain("lead.with", prompt=shown)

@@ -28,6 +28,8 @@ class Picture:
     """Number of bytes of the image; 0 means up to the end of the file."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """`classifier/attribute` → answer (a class, `unclear`, `no_person` or `several_people`)."""
+    decode: Callable[[bytes], Image.Image] | None = None
+    """Makes 8-bit RGB of the bytes of a file, as it was labelled; by default what Pillow makes of it."""
 
     def open(self) -> Image.Image:
         """The image as 8-bit RGB.
@@ -40,6 +42,8 @@ class Picture:
         with self.path.open("rb") as file:
             file.seek(self.offset)
             data = file.read(self.length) if self.length else file.read()
+        if self.decode is not None:
+            return self.decode(data)
         with Image.open(io.BytesIO(data)) as image:
             return image.convert("RGB")
 
@@ -63,8 +67,7 @@ class View:
     questions: Mapping[str, Sequence[str]]
     """attribute → its classes, in order."""
     more: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    """The other tables by name, those that the run has: overall, heterogeneity, amplification, intersections,
-    comparison, sequential, calibration, agreement."""
+    """The other tables by name (docs/tables.md), those that the run has."""
 
     @property
     def alpha(self) -> float:

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from audit import human
 from audit.annotation import draw
-from audit.calibration import calibration_table, calibrations, tabulate
+from audit.calibration import ERRORS, calibration_table, calibrations, errors_table, tabulate
 from audit.classifiers.base import NOT_MEASURED, Question
+from audit.compared import Settings
 from audit.errors import UsageError
 from audit.other_images import from_csv, keep, load
 from audit.progress import Progress
@@ -33,6 +34,7 @@ from probes.plan import Plan
 
 GENDER = Question("gender", ("woman", "man"))
 COLUMNS = ("woman", "man", *NOT_MEASURED)
+SETTINGS = Settings("list", ("", "", ""), 0.05, 0.05, 999, 0, sequential=False)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,51 @@ def test_unequal_probabilities_are_weighted_and_add_up_to_the_images(store: Stor
     assert (rows[both] <= counts[both] + 1e-9).all()
     by_hand = reweighted(found.counts[:, :2], [0.8, 0.2])
     assert np.allclose(found.rows()[:, :2], by_hand)
+
+
+def test_images_of_some_probes_alone(store: Store) -> None:
+    people(store, 40, stratified=True)
+    found = calibrations(store)["tint", "gender"]
+    (name, *others) = found.by_probe
+    assert np.allclose(sum(found.images_by_probe.values()), found.counts)
+    assert found.labelled([name]) == found.images_by_probe[name].sum()
+    assert found.labelled([name, *others]) == 40
+    assert np.allclose(found.columns([name, *others]), found.columns())
+    weights, squares = (part[name].sum(axis=0) for part in (found.by_probe, found.squares_by_probe))
+    effective = np.divide(weights**2, squares, out=np.zeros_like(weights), where=squares > 0)
+    assert np.allclose(found.columns([name]).sum(axis=0), effective)
+
+
+def test_errors_by_subject_are_counted_from_the_images(store: Store) -> None:
+    labels = people(store, 90)
+    found = calibrations(store)
+    subjects = {probe.probe_id: probe.subject for probe in store.probes()}
+    table = errors_table(found, subjects, SETTINGS)
+    seen = human.majority(labels).rename(columns={"class": "true"})
+    rows = seen.merge(human.predictions(store, "tint", seen["sample_id"]), on=["sample_id", "attribute"])
+    rows = rows.assign(subject=rows["probe_id"].map(subjects), wrong=rows["true"] != rows["predicted"])
+    by = rows.groupby("subject")["wrong"].agg(["size", "sum"])
+    assert (
+        table.set_index("subject")[["labels", "errors"]].to_numpy().tolist()
+        == by.loc[table["subject"]].to_numpy().tolist()
+    )
+    expected = rows.assign(wrong=rows.groupby("true")["wrong"].transform("mean")).groupby("subject")["wrong"].sum()
+    assert np.allclose(table.set_index("subject")["expected"], expected.loc[table["subject"]])
+    assert (table["p_adjusted"] >= table["p_value"]).all()
+    assert not table["flagged"].any()  # these answers are random, alike in all probes
+    again = errors_table(found, subjects, SETTINGS)
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_errors_of_one_subject_or_of_other_images_are_no_table(store: Store, tmp_path: Path) -> None:
+    path = write(tmp_path / "photos.csv", BASE, ROWS)
+    other = calibrations(store, [str(path)])
+    assert len(other) == 1
+    assert errors_table(other, {}, SETTINGS).empty
+    people(store, 30)
+    alone = dict.fromkeys((probe.probe_id for probe in store.probes()), "one")
+    assert errors_table(calibrations(store), alone, SETTINGS).empty
+    assert errors_table({}, {}, SETTINGS).columns.tolist() == list(ERRORS)
 
 
 def test_a_classifier_with_other_classes_has_no_calibration(store: Store) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from audit.calibration import Calibration, tabulate
 from audit.classifiers.base import Question
-from audit.corrections import Correction, Evidence, conclude, corrected_p
+from audit.corrections import Correction, Evidence, conclude, corrected_p, shares_of_images
 from audit.counts import ANSWERED, Counts, JointCounts
 from audit.findings import find
 from audit.rates import Rates
@@ -90,6 +90,71 @@ def test_labels_of_audited_images_also_correct_all_images_together():
     assert women["human_labels"] == 100
     assert women["method"] == "post_stratified"
     assert women["status"] == "declared"
+
+
+def test_shares_of_these_images_count_whatever_the_classifier_answered():
+    x = counts()
+    x.table["no_person"] = [10, 0, 5, 5, 0, 0]
+    rows = [
+        *[("woman", "woman")] * 40, *[("man", "woman")] * 5, *[("woman", "man")] * 3, *[("man", "man")] * 20,
+        *[("woman", "no_person")] * 2, *[("man", "no_person")] * 2, *[("several_people", "no_person")] * 6,
+    ]  # fmt: skip
+    columns = ["true", "predicted"]
+    given = pd.DataFrame(rows, columns=columns).assign(sampling_probability=0.2)
+    given["probe_id"] = [PLAN[i % 6].probe_id for i in range(len(given))]
+    evidence = Evidence(tabulate("clip", Question("gender", GENDER), given, "audited", ["anna"]))
+    found = find(
+        [x], PLAN, [UNIFORM], claim="list", evidence={("clip", "gender"): evidence}, draws=200
+    ).overall.set_index("class")
+    women, men, nobody = 196, 104, 20
+    by_hand = (women * 40 / 45 + men * 3 / 23 + nobody * 2 / 10) / 320
+    assert found.loc["woman", "images_share"] == pytest.approx(by_hand)
+    assert found.loc["man", "images_share"] == pytest.approx((women * 5 / 45 + men * 20 / 23 + nobody * 2 / 10) / 320)
+    assert found["images_share"].sum() == pytest.approx(1 - nobody * 6 / 10 / 320)  # the rest shows several people
+    assert (found["images_low"] < found["images_share"]).all() and (found["images_share"] < found["images_high"]).all()
+    assert found["human_labels"].tolist() == [78, 78]
+    wide = found["images_high"] - found["images_low"]
+    assert (wide < found["corrected_high"] - found["corrected_low"]).all()  # these images, not the model
+
+
+def test_with_all_images_labelled_their_shares_are_counted():
+    seen = np.array([[130, 10], [66, 94]])  # people × classifier
+    calibration = labelled(seen, source="audited")
+    x = np.array([calibration.by_probe[probe.probe_id].sum(axis=0)[:2] for probe in PLAN])
+    found = tables(Evidence(calibration), x).overall.set_index("class")
+    for name, row in zip(GENDER, seen, strict=True):
+        for column in ("images_share", "images_low", "images_high"):
+            assert found.loc[name, column] == pytest.approx(row.sum() / 300, abs=1e-6)
+
+
+def test_an_answer_that_nobody_gave_is_still_possible():
+    # 20 of 100 images labelled, all of them women: others may show men, or several people.
+    found = shares_of_images(np.array([100.0, 0.0]), np.array([[20.0, 0.0], [0.0, 0.0]]), 2, alpha=0.05)
+    assert found.value.tolist() == [1, 0]
+    assert found.low[0] < 0.9
+    assert found.low[0] < 1 - found.high[1]  # not all of what is no woman must be a man
+
+
+def test_shares_of_these_images_are_there_only_with_labels_of_them():
+    columns = ["images_share", "images_low", "images_high"]
+    assert tables(Evidence(labelled(TABLE))).overall[columns].isna().all(axis=None)
+    assert tables(Evidence()).overall[columns].isna().all(axis=None)
+    people = tables(Evidence(people=True)).overall
+    for column in columns:
+        np.testing.assert_allclose(people[column], X.sum(axis=0) / X.sum())
+
+
+def test_labels_of_prompts_that_ask_for_several_people_are_left_out_of_the_whole():
+    groups = [*PLAN[:5], Probe("p5.a", "a p5", "p5", "group", people="several")]
+    calibration = labelled(TABLE, source="audited")
+    args = {"claim": "list", "evidence": {("clip", "gender"): Evidence(calibration)}, "draws": 200}
+    found = find([counts()], groups, [UNIFORM], **args).overall.set_index("class")
+    left = [probe.probe_id for probe in PLAN[:5]]
+    table = sum(calibration.by_probe[name] for name in left)
+    whole = X[:5].sum(axis=0)
+    by_hand = sum(whole[c] * table[0, c] / table[:, c].sum() for c in range(2)) / whole.sum()
+    assert found.loc["woman", "images_share"] == pytest.approx(by_hand)
+    assert found.loc["woman", "human_labels"] == table.sum()
 
 
 def test_own_labels_of_a_probe_are_used_where_there_are_20():

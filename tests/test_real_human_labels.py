@@ -13,21 +13,11 @@ import pandas as pd
 import pytest
 from commands import Answer, call, refused
 from labelled import CODES, ROWS, SEEN, labelled_folder
+from real_runs import TABLES, codes_of_the_document, folder_of
 from statsmodels.stats.proportion import proportion_confint
 
 import audit
 from audit.classifiers.codes import read_codes
-
-MODELS = {"dall_e_3": "gpt.csv", "flux_dev": "flux.csv", "sdxl_turbo": "sdxl.csv"}
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "human-labels.md"
-
-
-def codes_of_the_document(folder: Path) -> Path:
-    """The table of codes that docs/human-labels.md shows for these images."""
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
-    path = folder / "codes.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def imported(folder: Path, table: Path, codes: Path, out: Path, *more: object) -> Answer:
@@ -127,10 +117,8 @@ def runs(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     out = tmp_path_factory.mktemp("labelled")
     codes = codes_of_the_document(out)
     made = {}
-    for model, table in MODELS.items():
-        folder = shared_data / "images" / model
-        if not folder.is_dir():
-            pytest.skip(f"no folder images/{model} in shared/data")
+    for model, table in TABLES.items():
+        folder = folder_of(shared_data, model)
         answer = imported(folder, folder / table, codes, out / model, "--quiet")
         assert answer == (0, f"Report: {out / model / 'report.html'}\n", ""), answer
         made[model] = audit.open(out / model)
@@ -139,7 +127,7 @@ def runs(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 def cells(shared_data: Path, model: str) -> pd.DataFrame:
     """The raw table, read on its own: what each of the 100 images shows, where it shows one person."""
-    raw = pd.read_csv(shared_data / "images" / model / MODELS[model], encoding="utf-8-sig", keep_default_na=False)
+    raw = pd.read_csv(shared_data / "images" / model / TABLES[model], encoding="utf-8-sig", keep_default_na=False)
     gender, race = raw["gender"].str.strip().str.lower(), raw["race"].str.strip()
     one = ~gender.isin(["both", "females"]) & (race != "mixed")
     women = gender.isin(["f", "female"])
@@ -154,7 +142,7 @@ def cells(shared_data: Path, model: str) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TABLES)
 @pytest.mark.parametrize("attribute", ["gender", "ethnicity"])
 def test_shares_by_occupation_and_condition(
     runs: dict[str, audit.Run], shared_data: Path, model: str, attribute: str
@@ -225,9 +213,7 @@ def test_the_codes_of_the_document_refuse_what_they_do_not_know(shared_data: Pat
     """Each code that the three tables use is needed: without it the import is refused, with the row."""
     codes = codes_of_the_document(tmp_path)
     text = codes.read_text(encoding="utf-8")
-    folder = shared_data / "images" / "flux_dev"
-    if not folder.is_dir():
-        pytest.skip("no folder images/flux_dev in shared/data")
+    folder = folder_of(shared_data, "flux_dev")
     assert [each.question.classes for each in read_codes(codes).attributes] == [
         ("woman", "man"),
         ("white", "black", "asian"),

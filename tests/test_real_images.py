@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import WORDINGS, call, contents
+from real_runs import folder_of, labelled_run
 
 import audit
 from audit.store import Store
@@ -23,25 +24,15 @@ CODES = {"f": "woman", "female": "woman", "m": "man", "male": "man"}
 
 @pytest.fixture(scope="module")
 def folder(shared_data: Path) -> Path:
-    path = shared_data / "images" / NAME
-    if not path.is_dir():
-        pytest.skip(f"no folder images/{NAME} in shared/data")
-    return path
+    return folder_of(shared_data, NAME)
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> audit.Run:
-    """The import, made once: 100 images, 5 occupations × 2 conditions."""
-    out = tmp_path_factory.mktemp("real") / NAME
-    before = contents(folder)
-    answer = call(
-        "import", folder, "--folders", "subject/condition", "--suite", "occupations", "--threads", 1, "--draws", 1000,
-        "--out", out,
-    )  # fmt: skip
-    assert (answer.code, answer.out) == (0, f"Report: {out / 'report.html'}\n"), answer
+def run(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> audit.Run:
+    """The import: 100 images, 5 occupations × 2 conditions, labelled by faces and by people."""
+    made, answer = labelled_run(shared_data, NAME, tmp_path_factory)
     assert "1 files were left out, the first: ceo_baseline_s0.c2pa.png" in answer.err
-    assert contents(folder) == before
-    return audit.open(out)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +64,7 @@ def test_every_image_is_there_once(run: audit.Run, folder: Path) -> None:
 
 def test_images_without_a_face_stand_in_the_report(run: audit.Run) -> None:
     missing = run.missing()
-    gender = missing[missing["attribute"] == "gender"].set_index("probe_id")
+    gender = missing[(missing["attribute"] == "gender") & (missing["classifier"] == "faces")].set_index("probe_id")
     assert (gender["asked"] == 10).all()
     assert (gender[["no_person", "several_people", "unclear", "labelled"]].sum(axis=1) == 10).all()
     faceless, several, labelled = (int(gender[name].sum()) for name in ("no_person", "several_people", "labelled"))
@@ -85,25 +76,31 @@ def test_images_without_a_face_stand_in_the_report(run: audit.Run) -> None:
         f"{lost} ({lost} %) are missing from every share below: in {faceless} no face was found, "
         f"in {several} several faces were found"
     ) in page
+    assert "Of these very pictures , people labelled all. For perceived gender they say: woman 50 %, man 27 %." in page
+    assert "does not err alike" not in page  # in no occupation is it shown
     assert page.index("no face was found") < page.index("What was asked")  # in the opening, not under a table
     table = page[page.index("What is missing", page.index("Where the numbers come from")) :]
     columns = ("asked", "refused", "failed", "no_person", "several_people", "unclear", "labelled")
-    for probe, row in gender.iterrows():
+    for _, row in gender.iterrows():
         cells = " ".join(str(row[name]) for name in columns)
-        assert f"{str(probe).replace('.', ' · ')} {cells} {row['lost_share']:.0%}".replace("%", " %") in table
+        assert (
+            f"{row['subject'].replace('_', ' ')} · {row['template']} {cells} {row['lost_share']:.0%}".replace("%", " %")
+            in table
+        )
 
 
 def test_occupations_are_compared_with_the_labour_market(run: audit.Run) -> None:
-    record, shares = run.record, run.shares("gender")
+    record, shares = run.record, run.shares("gender").query("classifier == 'faces'")
     assert record["references"] == ["us-labour-2022", "uniform"]
     assert record["primary"] == {"attribute": "gender", "reference": "us-labour-2022", "claim": "list"}
     women = shares[(shares["class"] == "woman") & (shares["reference"] == "us-labour-2022")].set_index("probe_id")
     assert women["reference_share"].dropna().round(3).to_dict() == {
         "ceo.baseline": 0.292, "ceo.controlled": 0.292, "nurse.baseline": 0.879, "nurse.controlled": 0.879,
+        "swe.baseline": 0.215, "swe.controlled": 0.215,
     }  # fmt: skip
-    gaps = run.gaps("gender").to_dict("records")
+    gaps = run.gaps("gender").query("classifier == 'faces'").to_dict("records")
     (row,) = [each for each in gaps if (each["reference"], each["claim"]) == ("us-labour-2022", "list")]
-    assert row["probes"] == 4
+    assert row["probes"] == 5  # in one of the six only one image has a class
     assert 0 <= row["gap_low"] <= row["gap"] <= row["gap_high"] <= 1
     assert "Statistics of the US labour market, as people report themselves" in text_of(run.path / "report.html")
 
@@ -134,6 +131,8 @@ def test_the_table_beside_the_images_leads_to_the_same_probes(
     keys = ["probe_id", "index", "sha256"]
     by_table = audit.open(out)
     pd.testing.assert_frame_equal(by_table.samples()[keys], run.samples()[keys])
-    assert by_table.probes().equals(run.probes())
+    named = {"subject": {"swe": "software_developer"}}  # by the table of codes of the other import
+    keys = ["probe_id", "subject", "template", "text", "people"]
+    pd.testing.assert_frame_equal(by_table.probes()[keys].replace(named), run.probes()[keys])
     with tarfile.open(next((out / "images").glob("*.tar"))) as archive:
         assert len(archive.getnames()) == 100

@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled import ROWS, labelled_folder
 
+import audit
+from audit.progress import Progress
 from audit.reference import Reference, ReferenceDataError, load_reference
 from audit.reference_files import files_of, from_counts, read_reference
 from audit.statistics.gap import gap_of_list
@@ -262,7 +264,9 @@ def test_a_run_against_another_run(tmp_path: Path) -> None:
     assert nurses["reference_share"].item() == 1
     assert nurses["share"].item() == pytest.approx(2 / 3)
     shutil.rmtree(base)
-    assert sorted(path.name for path in (new / "references").iterdir()) == ["run-base.csv", "run-base.yaml"]
+    assert sorted(path.name for path in (new / "references").iterdir()) == [
+        *("run-base.answers.csv", "run-base.csv", "run-base.yaml")
+    ]
     assert call("analyze", new, "--quiet").code == 0
     pd.testing.assert_frame_equal(pd.read_csv(new / "tables" / "shares.csv"), before)
     record = json.loads((new / "run.json").read_text(encoding="utf-8"))
@@ -283,3 +287,19 @@ def test_references_are_listed_and_shown(tmp_path: Path) -> None:
     assert "(n = 6)" in call("references", f"run:{FROZEN}").out
     assert "any attribute" in listed.out
     assert "did you mean 'de-women-share'?" in refused(call("references", "de-woman-share"))
+
+
+def test_a_phantom_beside_counts_of_drawings_can_be_run_again(tmp_path: Path) -> None:
+    counts = tmp_path / "even.csv"
+    counts.write_text("subject,attribute,class,count\n*,gender,woman,50\n*,gender,man,50\n")
+    options = {
+        "model": "phantom-drawn",
+        "subjects": ("nurse",),
+        "images": 4,
+        "draws": 200,
+        "reference": (f"training:{counts}",),
+        "out": tmp_path / "run",
+    }
+    for _ in range(2):
+        run = audit.run(**options, progress=Progress("quiet"))
+        assert list(run.gaps("gender")["reference"].unique()) == ["even"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,29 @@ class Labels:
     """n answers: a class, or one of `unclear`, `no_person`, `several_people`."""
     scores: npt.NDArray[np.float32]
     """n × k scores of the classes, 0 to 1, NaN where the instrument gives none."""
+
+
+class Person(Protocol):
+    """One person whom an instrument tells apart in an image, such as `audit.classifiers.people.Face`."""
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """Attribute → a class or `unclear`."""
+        ...
+
+    @property
+    def scores(self) -> Mapping[str, Sequence[float]]:
+        """Attribute → scores of its classes, in order, NaN where the instrument gives none; empty for none at all."""
+        ...
+
+    @property
+    def counted(self) -> bool:
+        """False if the image may show more people than the instrument names: "several women" says no number."""
+        ...
+
+    def place(self) -> Mapping[str, object]:
+        """Where the person is, as far as that is known: values of the columns `audit.schema.PLACE`."""
+        ...
 
 
 @runtime_checkable
@@ -92,4 +115,28 @@ class KeyedClassifier(Classifier, Protocol):
 
     def label_keys(self, keys: Sequence[str]) -> list[Labels]:
         """Label n images by their keys (`sample_id`): one `Labels` per question, in the order of `questions`."""
+        ...
+
+
+@runtime_checkable
+class PeopleClassifier(Classifier, Protocol):
+    """A classifier that tells the people in an image apart: one look gives them and the labels of the images."""
+
+    def people(self, images: Sequence[Image.Image]) -> Sequence[Sequence[Person]]:
+        """The people of n images, the most prominent first, each with an answer to every question. What is found in an
+        image depends on that image and on `fingerprint()` alone."""
+        ...
+
+    def label_people(self, people: Sequence[Sequence[Any]]) -> list[Labels]:
+        """The labels of n images by their people; `label(images)` is `label_people(people(images))`. An image without
+        people is `no_person`; one person's class is the image's class."""
+        ...
+
+
+@runtime_checkable
+class KeyedPeopleClassifier(KeyedClassifier, Protocol):
+    """An instrument that has seen particular images before and tells the people in them apart."""
+
+    def people_keys(self, keys: Sequence[str]) -> Sequence[Sequence[Person]]:
+        """The people of n images by their keys (`sample_id`)."""
         ...

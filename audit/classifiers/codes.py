@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from audit.classifiers.base import NOT_MEASURED, ClassifierError, Question
+from audit.classifiers.base import NOT_MEASURED, SEVERAL_PEOPLE, UNCLEAR, ClassifierError, Question
 from probes.expand import read_mapping
 from probes.plan import digest_of
 from probes.probe import SuiteError, nearest
@@ -33,6 +33,14 @@ class Coded:
     column: str
     codes: Mapping[str, str]
     """Folded cell (see `fold`) → class, or one of `unclear`, `no_person`, `several_people`."""
+    among: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Folded cell that means several people → the classes that are among them, all of them; `unclear` stands for
+    people of whom the cell does not say."""
+
+    def identity(self) -> list[object]:
+        """All that labels depend on, JSON-able."""
+        among = [sorted((cell, list(classes)) for cell, classes in self.among.items())] if self.among else []
+        return [vars(self.question), self.column, sorted(self.codes.items()), *among]
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,7 @@ class Codes:
 
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of everything that labels depend on: columns, classes in their order, codes."""
-        return digest_of(
-            [[vars(each.question), each.column, sorted(each.codes.items())] for each in self.attributes] + [self.file]
-        )
+        return digest_of([each.identity() for each in self.attributes] + [self.file])
 
     def answer(self, coded: Coded, cell: str, where: str) -> str:
         """What a cell means.
@@ -146,9 +152,13 @@ def _coded(attribute: str, given: object) -> Coded:
     if len(classes) < 2:
         raise CodesError(f"{where}.codes must have at least 2 classes (got {', '.join(classes) or 'none'}).")
     codes: dict[str, str] = {}
+    among: dict[str, tuple[str, ...]] = {}
     for answer, cells in answers.items():
         if not _NAME.fullmatch(answer):
             raise CodesError(f"{where}.codes: {answer!r} cannot be a class: small letters, digits and _ only.")
+        if answer == SEVERAL_PEOPLE and isinstance(cells, Mapping):
+            among = _among(f"{where}.codes.{answer}", cells, classes)
+            cells = list(cells)
         for cell in _cells(f"{where}.codes.{answer}", cells):
             if codes.setdefault(fold(cell), answer) != answer:
                 raise CodesError(f"{where}.codes: {cell!r} stands for {codes[fold(cell)]} and for {answer}. Keep one.")
@@ -156,7 +166,23 @@ def _coded(attribute: str, given: object) -> Coded:
     if not isinstance(ordered, bool):
         raise CodesError(f"{where}.ordered must be true or false (got {ordered!r}).")
     column = _text(f"{where}.column", value.get("column", attribute))
-    return Coded(Question(attribute, classes, ordered), column, codes)
+    return Coded(Question(attribute, classes, ordered), column, codes, among)
+
+
+def _among(where: str, given: Mapping[object, object], classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What is said of the people behind each code for several: the classes among them; nothing is `unclear`."""
+    among: dict[str, tuple[str, ...]] = {}
+    for key, value in given.items():
+        cell = _text(where, key, empty=True)
+        shown = tuple(_cells(f"{where}.{cell}", [] if value is None else value)) or (UNCLEAR,)
+        for name in shown:
+            if name not in (*classes, UNCLEAR):
+                raise CodesError(f"{where}.{cell}: {name!r} is no class: {nearest(name, (*classes, UNCLEAR))}")
+            if shown.count(name) > 1:
+                raise CodesError(f"{where}.{cell} names {name} twice. Name each class among the people once.")
+        if among.setdefault(fold(cell), shown) != shown:
+            raise CodesError(f"{where}: {cell!r} stands for two things. Keep one.")
+    return among
 
 
 def _cells(where: str, given: object) -> list[str]:

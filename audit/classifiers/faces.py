@@ -26,7 +26,7 @@ _ANSWERS = ("gender", "age")
 
 
 class FacesClassifier:
-    """A second, independent instrument for photographs. Satisfies `Classifier`."""
+    """A second, independent instrument for photographs. Satisfies `PeopleClassifier`."""
 
     def __init__(
         self,
@@ -104,25 +104,27 @@ class FacesClassifier:
         }
 
     def find(self, images: Sequence[Image.Image]) -> list[list[Face]]:
-        """The faces of n images with their size and position, the most prominent first, without answers. They are not
-        stored with a run."""
+        """The faces of n images with their size and position, the most prominent first, without answers."""
         return [self._detector.find(image) for image in images]
 
     def people(self, images: Sequence[Image.Image]) -> list[list[Face]]:
         """The faces of n images, the most prominent first, each with an answer (a class or `unclear`) and scores for
-        every question. `audit.classifiers.people.any_of` counts them."""
+        every question. A run keeps them in people/; `audit.classifiers.people.any_of` counts them."""
         return [self._labelled(image.convert("RGB")) for image in images]
 
     def label(self, images: Sequence[Image.Image]) -> list[Labels]:
         """Label n images: one `Labels` per question. Scores of gender are percents as the package rounds them (down);
         age has none, nor has an image without exactly one face."""
-        found = self.people(images)
+        return self.label_people(self.people(images))
+
+    def label_people(self, people: Sequence[Sequence[Face]]) -> list[Labels]:
+        """The same for n images by their faces with answers."""
         labels = []
         for spec in self._asked:
             nothing = (float("nan"),) * len(spec.classes)
-            rows = [(each[0].scores[spec.name] if len(each) == 1 else nothing) for each in found]
+            rows = [(each[0].scores[spec.name] if len(each) == 1 else nothing) for each in people]
             scores = np.array(rows, dtype=np.float32).reshape(-1, len(spec.classes))
-            answers = tuple(answer_of(each, spec.name) for each in found)
+            answers = tuple(answer_of(each, spec.name) for each in people)
             labels.append(Labels(spec.name, tuple(spec.classes), answers, scores))
         return labels
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from audit.classifiers.base import NO_PERSON, SEVERAL_PEOPLE, ClassifierError, Labels
-from audit.classifiers.codes import Codes, CodesError, fold
+from audit.classifiers.base import NO_PERSON, SEVERAL_PEOPLE, UNCLEAR, ClassifierError, Labels
+from audit.classifiers.codes import Coded, Codes, CodesError, fold
+from audit.classifiers.people import Somebody
 from audit.sources import imported_id
 from probes.importers.tables import FILE_COLUMNS, FolderError, matches_of, name_of, places_of, rows_of
 from probes.probe import nearest
@@ -26,7 +27,7 @@ _WHOLE_IMAGE = (NO_PERSON, SEVERAL_PEOPLE)
 
 
 class HumanClassifier:
-    """What people have answered for particular images. Satisfies `KeyedClassifier`."""
+    """What people have answered for particular images. Satisfies `KeyedPeopleClassifier`."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class HumanClassifier:
         source: str,
         digest: str,
         unmatched: Sequence[str] = (),
+        among: Mapping[str, Sequence[Sequence[str]]] | None = None,
     ) -> None:
         """Take answers as they were read.
 
@@ -45,11 +47,13 @@ class HumanClassifier:
             source: name of the table.
             digest: SHA-256 (hexadecimal) of the table.
             unmatched: rows of the table that belong to no image.
+            among: key of an image of several people → the classes among them, attribute by attribute.
         """
         self.name = NAME
         self.questions = tuple(coded.question for coded in codes.attributes)
         self.unmatched = tuple(unmatched)
         self._codes, self._answers, self._source, self._digest = codes, dict(answers), source, digest
+        self._among = dict(among or {})
 
     def fingerprint(self) -> dict[str, object]:
         """Digests of the table and of the codes, and the classes."""
@@ -84,6 +88,11 @@ class HumanClassifier:
                 for question in self.questions
             },
             "codes": {coded.question.attribute: _listed(coded.codes) for coded in self._codes.attributes},
+            "among": {
+                coded.question.attribute: {cell: list(classes) for cell, classes in coded.among.items()}
+                for coded in self._codes.attributes
+                if coded.among
+            },
         }
 
     def label(self, images: Sequence[Image.Image]) -> list[Labels]:
@@ -103,9 +112,7 @@ class HumanClassifier:
         Raises:
             ClassifierError: if an image has no answer.
         """
-        unknown = [key for key in keys if key not in self._answers]
-        if unknown:
-            raise ClassifierError(f"{self._source} has no label for the image {unknown[0]}. Import the folder again.")
+        self._check(keys)
         return [
             Labels(
                 question.attribute,
@@ -116,6 +123,33 @@ class HumanClassifier:
             for place, question in enumerate(self.questions)
         ]
 
+    def people_keys(self, keys: Sequence[str]) -> list[list[Somebody]]:
+        """The people of n images by their keys, as far as the labels tell them apart. Of an image of several people
+        at least one for each class among them, and at least two; how many there are is not said.
+
+        Raises:
+            ClassifierError: if an image has no answer.
+        """
+        self._check(keys)
+        return [self._people(key) for key in keys]
+
+    def _people(self, key: str) -> list[Somebody]:
+        names = [question.attribute for question in self.questions]
+        answers = self._answers[key]
+        if NO_PERSON in answers:
+            return []
+        if SEVERAL_PEOPLE not in answers:
+            return [Somebody(dict(zip(names, answers, strict=True)))]
+        among = self._among.get(key) or [(UNCLEAR,)] * len(names)
+        number = max(2, *map(len, among))
+        rows = zip(*([shown[i % len(shown)] for i in range(number)] for shown in among), strict=True)
+        return [Somebody(dict(zip(names, row, strict=True)), counted=False) for row in rows]
+
+    def _check(self, keys: Sequence[str]) -> None:
+        unknown = [key for key in keys if key not in self._answers]
+        if unknown:
+            raise ClassifierError(f"{self._source} has no label for the image {unknown[0]}. Import the folder again.")
+
 
 def read_imported(table: Path, codes: Codes, imported: Import, folder: Path) -> HumanClassifier:
     """Labels of people for the images that were imported from `folder`.
@@ -124,9 +158,7 @@ def read_imported(table: Path, codes: Codes, imported: Import, folder: Path) -> 
         CodesError: as `read_human_labels`.
     """
     images = [image for image in imported.images if not image.reason]
-    return read_human_labels(
-        table, codes, {image.path.relative_to(folder).as_posix(): imported_id(image) for image in images}
-    )
+    return read_human_labels(table, codes, {image.name: imported_id(image) for image in images})
 
 
 def read_human_labels(table: Path, codes: Codes, images: Mapping[str, str]) -> HumanClassifier:
@@ -152,13 +184,15 @@ def read_human_labels(table: Path, codes: Codes, images: Mapping[str, str]) -> H
     places = places_of(images)
     lines: dict[str, int] = {}
     answers: dict[str, tuple[str, ...]] = {}
+    among: dict[str, list[tuple[str, ...]]] = {}
     unmatched = []
     for line, row in rows:
         where = f"{table.name}, line {line}"
         found = matches_of(places, name_of(row[file])) if row[file] else []
         if len(found) > 1:
             raise CodesError(f"{where}: {row[file]!r} may be {' or '.join(found[:3])}. Write the path of one.")
-        given = _answers(codes, (row[column] for column in columns), where)
+        cells = [row[column] for column in columns]
+        given = _answers(codes, cells, where)
         if not found:
             unmatched.append(f"{row[file] or 'a row without a file'} ({where})")
             continue
@@ -169,13 +203,15 @@ def read_human_labels(table: Path, codes: Codes, images: Mapping[str, str]) -> H
                 "several people are taken in with rolecall annotate --read."
             )
         lines[image], answers[images[image]] = line, given
+        if SEVERAL_PEOPLE in given:
+            among[images[image]] = [_shown(coded, cell) for coded, cell in zip(codes.attributes, cells, strict=True)]
     missing = [image for image in images if image not in lines]
     if missing:
         raise CodesError(
             f"{table.name} has no row for {len(missing)} of {len(images)} images, the first: {missing[0]}. "
             "Add the rows, or import without these images."
         )
-    return HumanClassifier(codes, answers, source=table.name, digest=digest, unmatched=unmatched)
+    return HumanClassifier(codes, answers, source=table.name, digest=digest, unmatched=unmatched, among=among)
 
 
 def _columns(table: str, row: Mapping[str, str], codes: Codes) -> tuple[str, tuple[str, ...]]:
@@ -203,6 +239,11 @@ def _answers(codes: Codes, cells: Iterable[str], where: str) -> tuple[str, ...]:
     if len(whole) > 1:
         raise CodesError(f"{where} says both that nobody and that several people can be seen. Correct one cell.")
     return tuple(whole) * len(answers) if whole else answers
+
+
+def _shown(coded: Coded, cell: str) -> tuple[str, ...]:
+    """The classes among several people; a cell that means one class says nothing of the others."""
+    return coded.among.get(fold(cell), (UNCLEAR,))
 
 
 def _listed(codes: Mapping[str, str]) -> dict[str, list[str]]:

@@ -25,8 +25,23 @@ _ENLARGED_PIXELS = 2048 * 2048
 
 
 @dataclass(frozen=True)
+class Somebody:
+    """A person of whom no more is known than what was answered. Satisfies `Person`."""
+
+    answers: Mapping[str, str]
+    """Attribute → a class or `unclear`."""
+    counted: bool = True
+    """False if the image may show more people than are named."""
+    scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def place(self) -> dict[str, object]:
+        """Nothing is known of where the person is."""
+        return {}
+
+
+@dataclass(frozen=True)
 class Face:
-    """One face that was found in an image of `image_width` × `image_height` pixels."""
+    """One face that was found in an image of `image_width` × `image_height` pixels. Satisfies `Person`."""
 
     left: int
     top: int
@@ -49,6 +64,11 @@ class Face:
     """Attribute → scores of its classes, NaN where the instrument gives none."""
 
     @property
+    def counted(self) -> bool:
+        """True: every face that the detector finds is given. People without one are not known of."""
+        return True
+
+    @property
     def inside(self) -> tuple[int, int, int, int]:
         """The part of the box inside the image: left, top, right, bottom in pixels."""
         left, right = (min(max(x, 0), self.image_width) for x in (self.left, self.right))
@@ -65,6 +85,13 @@ class Face:
     def centre(self) -> tuple[float, float]:
         """Centre of the box, 0 (left, top) to 1 (right, bottom) of the image."""
         return (self.left + self.right) / 2 / self.image_width, (self.top + self.bottom) / 2 / self.image_height
+
+    def place(self) -> dict[str, object]:
+        """Box, size, position, pose and confidence, by the columns of people/."""
+        sides = ("left", "top", "right", "bottom", "image_width", "image_height", "confidence", "pose", "enlarged")
+        across, down = self.centre
+        known: dict[str, object] = {name: getattr(self, name) for name in sides}
+        return {**known, "share": self.share, "centre_x": across, "centre_y": down}
 
 
 class FaceDetector:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Sequence
 from typing import Any
 
 from audit.attribute import load_wordings
 from audit.classifiers.base import Classifier, ClassifierError
-
-GROUP = "rolecall.classifiers"
-"""Entry points of this group are classifiers too: a callable that takes any of the options of `load_classifier` as
-keyword arguments and returns a `Classifier`."""
+from audit.classifiers.installed import installed_names, load_installed
 
 
 def classifier_names() -> list[str]:
     """Names besides open_clip's `MODEL/CHECKPOINT`, `local-dir:FOLDER` and `hf-hub:OWNER/NAME`."""
-    return ["phantom", "faces", "skin_tone", *sorted(entry.name for entry in entry_points(group=GROUP))]
+    return ["phantom", "faces", "skin_tone", *installed_names()]
 
 
 def load_classifier(
@@ -34,8 +29,8 @@ def load_classifier(
     """Load a classifier by name.
 
     `phantom` is the phantom's own CLIP, `faces` and `skin_tone` need the extra `[faces]`; `MODEL/TAG`,
-    `MODEL/PATH-OF-WEIGHTS`, `local-dir:FOLDER` and `hf-hub:OWNER/NAME` are open_clip models; other names are entry
-    points of `GROUP`.
+    `MODEL/PATH-OF-WEIGHTS`, `local-dir:FOLDER` and `hf-hub:OWNER/NAME` are open_clip models; other names are those
+    that installed packages offer (`audit.classifiers.installed`).
     `wordings` is an attribute set by name or path (`phantom` has its own, others take `default`), `attributes` narrows
     it, `margin` replaces each attribute's own. `faces` and `skin_tone` always run on the CPU in their own precision;
     `skin_tone` uses neither wordings nor a margin.
@@ -57,9 +52,10 @@ def load_classifier(
         from audit.classifiers.skin_tone import SkinToneClassifier
 
         return SkinToneClassifier(attributes=attributes)
-    entry = next(iter(entry_points(group=GROUP, name=name)), None)
-    if entry is not None and name != "phantom":
-        return _plugin(entry, {"wordings": wordings, **options, **tower})
+    if name != "phantom":
+        installed = load_installed(name, {"wordings": wordings, **options, **tower})
+        if installed is not None:
+            return installed
     if name != "phantom" and "/" not in name and not name.startswith(("local-dir:", "hf-hub:")):
         import open_clip
 
@@ -78,25 +74,3 @@ def load_classifier(
         folder = f"local-dir:{phantom.CLASSIFIER}"
         return ClipClassifier(folder, load_wordings(wordings or "phantom"), name="phantom", **options, **tower)
     return ClipClassifier(name, load_wordings(wordings or "default"), **options, **tower)
-
-
-def _plugin(entry: EntryPoint, options: dict[str, Any]) -> Classifier:
-    """Call the entry point with those of the options that it takes."""
-    try:
-        make: Callable[..., object] = entry.load()
-        taken = inspect.signature(make).parameters
-        anything = any(p.kind is p.VAR_KEYWORD for p in taken.values())
-        given = {key: value for key, value in options.items() if anything or key in taken}
-        classifier = make(**given)
-    except ClassifierError:
-        raise
-    except Exception as error:
-        raise ClassifierError(
-            f"the classifier {entry.name!r} of {entry.value} could not be loaded: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(classifier, Classifier):
-        raise ClassifierError(
-            f"{entry.value} gave {type(classifier).__name__}, which is no classifier: it needs name, questions, "
-            "fingerprint, card and label."
-        )
-    return classifier

@@ -83,7 +83,7 @@ class SkinColour:
 
 
 class SkinToneClassifier:
-    """A colorimeter for faces in pictures. Satisfies `Classifier`."""
+    """A colorimeter for faces in pictures. Satisfies `PeopleClassifier`."""
 
     def __init__(self, *, attributes: Sequence[str] | None = None) -> None:
         """Load the detector of faces.
@@ -168,8 +168,12 @@ class SkinToneClassifier:
 
     def label(self, images: Sequence[Image.Image]) -> list[Labels]:
         """Label n images by their one face: one `Labels`, with scores 1/(1 + ΔE00) where a colour was measured."""
+        return self.label_people(self.people(images))
+
+    def label_people(self, people: Sequence[Sequence[Face]]) -> list[Labels]:
+        """The same for n images by their faces with tones."""
         answers, rows = [], []
-        for faces in self.people(images):
+        for faces in people:
             one = faces[0] if len(faces) == 1 else None
             answers.append(one.answers[NAME] if one else _without_one(faces))
             rows.append(one.scores[NAME] if one else (float("nan"),) * len(_CLASSES))

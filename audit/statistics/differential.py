@@ -2,11 +2,12 @@
 
 One error matrix for both invents differences: sensitivities of .95 and .85 make 93 of 100 comparisons of equal models
 significant. A difference may be claimed with labels on both sides; without them only if it exceeds what differing
-errors may explain.
+errors may explain. Whether the errors of several groups of images differ, `equal_errors` asks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,19 @@ class Explanation(NamedTuple):
     specificity: Floats
     smallest: Floats
     """The smaller of the two."""
+
+
+class EqualErrors(NamedTuple):
+    """Errors of a classifier in each of S groups of images, and whether it errs there as it does elsewhere."""
+
+    labels: Floats
+    """Labelled images."""
+    errors: Floats
+    """Images for which the classifier answers otherwise than people."""
+    expected: Floats
+    """As many of them as there would be on average if it erred alike in all groups."""
+    p_value: Floats
+    """Test of just that; NaN where no other group has an image of which people say the same."""
 
 
 def difference_with_labels(
@@ -74,6 +88,65 @@ def difference_with_labels(
     low = difference - np.sqrt((a.value - a.low) ** 2 + (b.high - b.value) ** 2)
     high = difference + np.sqrt((a.high - a.value) ** 2 + (b.value - b.low) ** 2)
     return Estimate(difference, np.maximum(low, -1), np.minimum(high, 1))
+
+
+def equal_errors(
+    tables: npt.ArrayLike,
+    right: npt.NDArray[np.bool_],
+    rngs: Sequence[np.random.Generator],
+    *,
+    draws: int = 10_000,
+) -> EqualErrors:
+    """Whether a classifier answers alike in each group and in all others, for images of which people say the same.
+
+    For each group the statistic is the sum, over people's answers y, of Pearson's X² of the table group or others ×
+    classifier's answers. If errors are equal, it does not matter which of the images of answer y belong to the group:
+    its answers are a draw of n_sy of them without putting back, for each y apart (conditional test of independence
+    within strata; Mantel 1963, Birch 1965). p is the part of such draws, and of the data, whose statistic is as large:
+    exact but for the draws, at least 1/(draws + 1), and cautious with few labels. As it asks about all answers, an
+    image not answered at all counts like one answered wrongly. It holds where images were chosen by the classifier's
+    answers, too.
+
+    Args:
+        tables: S × Y × C labelled images: people's answers × the classifier's.
+        right: Y × C, true where the two answers are the same.
+        rngs: S generators of random numbers.
+        draws: random draws a group.
+
+    Returns:
+        S numbers each.
+
+    Raises:
+        ValueError: if a count is negative or broken, or the shapes do not fit.
+    """
+    given = counts(tables)
+    if given.ndim != 3 or right.shape != given.shape[1:] or len(rngs) != len(given):
+        raise ValueError(
+            f"tables must be groups × people's answers × the classifier's, with a mark for each pair of answers and "
+            f"random numbers for each group (got shapes {given.shape} and {right.shape}, and {len(rngs)} generators)."
+        )
+    whole = given.sum(axis=0)
+    wrong = np.where(right, 0.0, 1.0)
+    all_labels = np.maximum(whole.sum(axis=1), 1)
+    labels, errors = given.sum(axis=(1, 2)), (given * wrong).sum(axis=(1, 2))
+    expected = (given.sum(axis=2) * (whole * wrong).sum(axis=1) / all_labels).sum(axis=1)
+    p_value = [_equal_p(each, whole, rng, draws) for each, rng in zip(given, rngs, strict=True)]
+    return EqualErrors(labels, errors, expected, np.array(p_value, dtype=np.float64))
+
+
+def _equal_p(own: Floats, whole: Floats, rng: np.random.Generator, draws: int) -> float:
+    seen, drawn, known = 0.0, np.zeros(draws), False
+    for mine, every in zip(own, whole, strict=True):
+        n, total = int(mine.sum()), int(every.sum())
+        if not 0 < n < total:
+            continue
+        known = True
+        mean = n * every[every > 0] / total
+        other = rng.multivariate_hypergeometric(every.astype(np.int64), n, size=draws)[:, every > 0]
+        scale = total / (total - n)
+        seen += scale * ((mine[every > 0] - mean) ** 2 / mean).sum()
+        drawn += scale * ((other - mean) ** 2 / mean).sum(axis=1)
+    return float((1 + (drawn >= seen - 1e-9).sum()) / (draws + 1)) if known else float("nan")
 
 
 def delta_verdict(

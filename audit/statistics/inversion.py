@@ -193,20 +193,31 @@ def _score_interval(model: Model, k: int, level: float) -> Interval:
     images = model.answers.sum(axis=1)
     q = model.answers / np.maximum(images, 1)[:, None]
     shown, _ = _composition(q, _smoothed(model, IN_VALUE)[0])
+    # Fewer answers that are no class than any composition gives: no share of the classes is above 1. Left as large as
+    # the inverse makes them, they would be measured on another scale than their variance, and look certain.
+    shown = shown / np.maximum(shown[:, :k].sum(axis=1, keepdims=True), 1.0)
     matrix, labels = _smoothed(model, (RIGHT, wrong_in_variance(model.rows)))
     typical, inside = _composition(q, matrix)
     variance = _variance(matrix, labels, typical, np.maximum(inside * images, 1e-3), k)
     of_classes = shown[:, :k].sum(axis=1, keepdims=True)
-    # z² V(t) − L(t)² as coefficients of t⁰ … t⁴: the t of the interval are those where it is 0 or more
-    margin = z2 * variance
-    margin[..., 0] -= shown[:, :k] ** 2
-    margin[..., 1] += 2 * shown[:, :k] * of_classes
-    margin[..., 2] -= of_classes**2
     usable = (images > 0)[:, None] & (of_classes > 1e-6)
     centre = np.clip(shown[:, :k] / np.where(usable, of_classes, 1.0), 0, 1)
+    margin = _margin(z2 * variance, shown[:, :k], of_classes)
+    # Answers that every share is rejected by say that the labels do not hold here: taken from the nearest share.
+    explained = _at(margin, centre) >= 0
+    margin = _margin(z2 * variance, np.where(explained, shown[:, :k], centre * of_classes), of_classes)
     low = _root(margin, np.zeros_like(centre), centre)
     high = _root(margin, np.ones_like(centre), centre)
     return Interval(np.where(usable, low, 0.0), np.where(usable, high, 1.0))
+
+
+def _margin(bound: Floats, shown: Floats, of_classes: Floats) -> Floats:
+    """z² V(t) − L(t)² as coefficients of t⁰ … t⁴: the t of the interval are those where it is 0 or more."""
+    margin = bound.copy()
+    margin[..., 0] -= shown**2
+    margin[..., 1] += 2 * shown * of_classes
+    margin[..., 2] -= of_classes**2
+    return margin
 
 
 def _composition(q: Floats, matrix: Floats) -> tuple[Floats, Floats]:

@@ -24,7 +24,7 @@ from audit.statistics.intervals import Floats, clopper_pearson
 from audit.statistics.multiplicity import holm
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
-_POWER = 0.8
+POWER = 0.8
 """Chance that `images_needed` decides, if what was estimated is true."""
 _MOST = 10**7
 
@@ -135,7 +135,7 @@ def bound_of_gap(
     counts, reference = check(x, r)
     used = (counts.sum(axis=1) > 1) & ~np.isnan(reference).any(axis=1)
     if not used.any():
-        return _undecided()
+        return undecided()
     counts, reference = counts[used], reference[used]
     n, k = counts.sum(axis=1), counts.shape[1]
     largest = largest_squared_distance(reference, ordered=ordered)
@@ -149,10 +149,10 @@ def bound_of_gap(
     se = error(n)
     p_value = _p_value(squared - limit**2, se)
     verdict = verdict_of(squared + z * se < limit**2, p_value <= alpha)
-    sure = z + quantile(1 - _POWER)
+    sure = z + quantile(1 - POWER)
     needed = None
     if verdict == INCONCLUSIVE:
-        needed = _fewest(n.mean(), lambda f: abs(squared - limit**2) > sure * error(n * f))
+        needed = fewest(n.mean(), lambda f: abs(squared - limit**2) > sure * error(n * f))
     low, high = np.sqrt(np.clip([squared - z * se, squared + z * se], 0, 1))
     return Decision(verdict, float(np.sqrt(max(0.0, squared))), float(low), float(high), p_value, needed)
 
@@ -182,7 +182,7 @@ def bound_of_share(x: npt.ArrayLike, n: npt.ArrayLike, limit: float, *, alpha: f
         raise ValueError("a count must be at least 0 and at most the images it is out of. Count each image once.")
     low, high = clopper_pearson(counts, images, 1 - 2 * alpha)
     if not np.any(images > 0):
-        return _undecided()
+        return undecided()
     p_value = np.where(images > 0, _at_least(counts, images, limit), np.nan)
     least = float(np.nanmin(holm(p_value)))
     verdict = verdict_of(bool((high < limit).all()), least <= alpha)
@@ -262,7 +262,7 @@ def _images_for_worsening(change: GapChange, delta: float, alpha: float) -> int 
     if np.isnan(change.squared[0]):
         return None
     slow = change.error**2 - change.quick, change.total_error**2 - change.total_quick
-    power = quantile(1 - _POWER)
+    power = quantile(1 - POWER)
 
     def decides(f: float) -> bool:
         error = np.sqrt(np.maximum(slow[0], 0) / f + np.maximum(change.quick, 0) / f**2)
@@ -271,10 +271,10 @@ def _images_for_worsening(change: GapChange, delta: float, alpha: float) -> int 
         _, high = _bounds(change.squared, change.total, z * error, quantile(alpha) * total_error)
         return bool((high[0] < delta) | (change.squared[0] > z * error[0]))
 
-    return _fewest(float(change.images[0]), decides)
+    return fewest(float(change.images[0]), decides)
 
 
-def _fewest(images: float, decides: Callable[[float], bool]) -> int | None:
+def fewest(images: float, decides: Callable[[float], bool]) -> int | None:
     """Smallest number of images, as a multiple of those there are, that decides; None beyond ten million."""
     few, many = 1.0, 2.0
     while not decides(many):
@@ -289,14 +289,14 @@ def _fewest(images: float, decides: Callable[[float], bool]) -> int | None:
 
 def _images_for_share(share: float, images: float, limit: float, alpha: float) -> int | None:
     """The same for one share by the normal approximation, and one image for the steps of an exact test."""
-    z, power = quantile(alpha), quantile(1 - _POWER)
+    z, power = quantile(alpha), quantile(1 - POWER)
 
     def decides(f: float) -> bool:
         n = images * f
         spread = z * np.sqrt(limit * (1 - limit)) + power * np.sqrt(share * (1 - share))
         return bool(abs(share - limit) > spread / np.sqrt(n) + 1 / n)
 
-    return _fewest(images, decides)
+    return fewest(images, decides)
 
 
 def _at_least(x: Floats, n: Floats, p: float) -> Floats:
@@ -305,7 +305,8 @@ def _at_least(x: Floats, n: Floats, p: float) -> Floats:
     return chance
 
 
-def _undecided() -> Decision:
+def undecided() -> Decision:
+    """What is decided without images: nothing."""
     nan = float("nan")
     return Decision(INCONCLUSIVE, nan, nan, nan, nan, None)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from probes.generators import function
 from probes.generators.base import Generator, GeneratorError
+from probes.generators.installed import load_installed
 from probes.generators.weights import is_hub_id
 
 BUILT_IN = ("phantom", "phantom-drawn")
@@ -125,7 +126,7 @@ def load_generator(
     if model == "phantom" or Path(model).expanduser().exists() or Path(model).suffix in _WEIGHTS:
         return _diffusion(model, options)
     if model in (names := function.entry_point_names()):
-        return function.load_entry_point(model, options.given())
+        return load_installed(model, options.given())
     if is_hub_id(model) or "/" in model:
         return _diffusion(model, options)
     near = get_close_matches(model, [*BUILT_IN, *names], n=1, cutoff=0.0)

@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from probes.importers.metadata import Metadata, MetadataError, read_metadata, read_name
-from probes.importers.subjects import Subjects
+from probes.importers.walking import File
 
 KEPT = (*("generator", "negative_prompt", "seed", "sampler", "steps", "guidance", "model", "model_hash", "job_id"),)
 """What is kept beside the prompt, where it is given."""
+LONGEST_PROMPT = 20_000
+"""Characters of a prompt that is used."""
+LONGEST_DETAILS = 8_192
+"""Characters of further settings, as JSON, that are kept with an image."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Said:
     """The request for an image, as it stands in the image or its name."""
 
-    prompt: str
-    subject: str = ""
-    """Of the suite; empty without a suite."""
-    language: str = ""
+    prompt: str = ""
+    """Empty if neither holds one."""
+    named: bool = False
+    """True if the prompt is that in a file name of Midjourney's, where words of it are left."""
     details: Mapping[str, object] = field(default_factory=dict)
-    reason: str = ""
-    """Why the prompt belongs to no subject of the suite; empty if it does, or if there is none."""
+    """What is known of how it was made; `metadata_error` says what could not be read."""
 
 
-def read_prompt(path: Path, subjects: Subjects | None) -> Said | None:
-    """The request for the image at `path`, and the subject that it names.
+def read_said(file: File, name: str) -> Said:
+    """What the image in `file` says of itself; it is not decoded, and nothing is raised.
 
-    Args:
-        path: the image; it is not decoded.
-        subjects: the subjects of a suite, or None to take the prompt as it is.
-
-    Returns:
-        None if neither the image nor its name holds a prompt. Damaged metadata count as none here: what can be read of
-        the image otherwise is used.
+    Damaged metadata say nothing but `metadata_error` in the details, so that the other sources are asked.
     """
-    found = _read(path)
-    if found is None or not found.prompt:
-        return None
-    details = {name: getattr(found, name) for name in KEPT if getattr(found, name) not in (None, "")}
-    details |= dict(found.details)
-    if subjects is None:
-        return Said(found.prompt, details=details)
-    match = subjects.match(found.prompt)
-    if match.subject is None:
-        return Said(found.prompt, reason=match.reason or "the prompt names no subject of the suite")
-    return Said(found.prompt, match.subject, match.language, details)
-
-
-def _read(path: Path) -> Metadata | None:
+    if file.reason:
+        return Said()
+    bare = name.rpartition("/")[2]
     try:
-        return read_metadata(path) or read_name(path.name)
-    except (MetadataError, OSError):
-        return read_name(path.name)
+        found = read_metadata(file.read(), bare) if file.length else read_metadata(file.path)
+    except (MetadataError, OSError) as error:
+        return _said(read_name(bare), str(error))
+    return _said(found, "")
+
+
+def _said(found: Metadata | None, problem: str) -> Said:
+    details: dict[str, object] = {}
+    prompt, named = "", False
+    if found is not None:
+        details = {key: getattr(found, key) for key in KEPT if getattr(found, key) not in (None, "")}
+        further = dict(found.details)
+        prompt, named = found.prompt, further.get("prompt_from") == "file name"
+        if len(json.dumps({**details, **further})) <= LONGEST_DETAILS:
+            details |= further
+        else:
+            details = {key: value for key, value in details.items() if len(str(value)) <= LONGEST_DETAILS}
+    if len(prompt) > LONGEST_PROMPT:
+        problem = problem or (
+            f"the prompt has {len(prompt):,} characters; at most {LONGEST_PROMPT:,} are read. "
+            "Give a shorter one in a table beside the image."
+        )
+        prompt = ""
+    if problem:
+        details["metadata_error"] = problem
+    return Said(prompt, named, details)

@@ -1,43 +1,41 @@
 """Images in a folder, made by anybody: which probe each belongs to, and nothing else of them is touched.
 
-What was asked is read from a CSV beside the images (columns for the file, the prompt or the subject) or, without one,
-from the names of the folders that the images lie in.
+What was asked is read, in this order, from a table beside the images, from the images themselves, from the names of
+the folders that they lie in, and from their own names.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from probes.importers.embedded import read_prompt
-from probes.importers.subjects import Subjects
-from probes.importers.tables import FILE_COLUMNS, FolderError, matches_of, name_of, places_of, rows_of
+from probes.importers.archives import read_part
+from probes.importers.asked import Asked, Found, Matcher, file_words, slug
+from probes.importers.embedded import Said, read_said
+from probes.importers.filenames import shown
+from probes.importers.grids import tiles_in
+from probes.importers.listed import find_tables, from_tables
+from probes.importers.tables import FolderError
+from probes.importers.walking import SUFFIXES, LeftOut, Walk, walk
 from probes.probe import Probe, nearest
 
 if TYPE_CHECKING:
     from probes.suite import Suite
 
-SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Endings of the files that are taken for images, in small letters."""
-LEVELS = ("subject", "condition", "prompt", "language", "*")
-"""What a level of folders can be; `*` is passed over."""
-_COLUMNS = {
-    "prompt": ("prompt", "text", "caption"),
-    "subject": ("subject", "occupation", "profession", "category"),
-    "condition": ("condition", "setting", "template"),
-    "language": ("language", "lang"),
-}
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+__all__ = ["SUFFIXES", "FolderError", "Import", "ImportedImage", "LeftOut", "read_folder", "slug"]
+
+LEVELS = ("subject", "condition", "prompt", "language", "*", "file")
+"""What a level of folders can be; `*` is passed over, and `file`, the last, is a prompt in the file's own name."""
+Grids = Literal["midjourney", "always", "never"]
+"""Whose pictures are looked at for being a grid of four."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImportedImage:
     """One image that belongs to a probe."""
 
@@ -45,11 +43,29 @@ class ImportedImage:
     index: int
     """Place among the images of the probe, from 0, in the order of the file names."""
     path: Path
-    """The original; it need not be a readable image, and does not exist if there is a `reason`."""
+    """The original, or the archive it lies in; it need not be a readable image, and need not exist if there is a
+    `reason`."""
     details: Mapping[str, object] = field(default_factory=dict)
-    """The row of the table, column → text, JSON-able; empty without a table."""
+    """What the image says of how it was made, and the row of the table, column → text; JSON-able. `prompt_source` is
+    where the request was read: `table`, `metadata`, `folder` or `file name`."""
     reason: str = ""
     """Why there is no image, such as `file not found`; empty if there is a file."""
+    offset: int = 0
+    """Of its first byte in an archive."""
+    length: int = 0
+    """Bytes in an archive; 0 for a file of its own, read whole."""
+    name: str = ""
+    """Relative path in the folder, as it can be shown; of a file in an archive `archive.tar/member.png`."""
+    tile: int | None = None
+    """Which picture of a grid of 2×2 it is: upper left, upper right, lower left, lower right; None for a whole file."""
+
+    def read(self) -> bytes:
+        """The bytes of the file; of the grid, if the image is a part of one.
+
+        Raises:
+            OSError: if it cannot be read; too large files and everything but regular files are refused.
+        """
+        return read_part(self.path, self.offset, self.length)
 
 
 @dataclass(frozen=True)
@@ -59,28 +75,18 @@ class Import:
     probes: tuple[Probe, ...]
     """In the order of their ids."""
     images: tuple[ImportedImage, ...]
-    """In the order of probe and index: paths only, no image is opened."""
-    unmatched: tuple[str, ...]
-    """Images and rows that belong to no probe: a path and, in brackets, why."""
+    """In the order of probe and index: paths only, no image is kept."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Images, rows and whatever else belongs to no probe, with the reason."""
+    others: Mapping[str, int] = field(default_factory=dict)
+    """Files that are no images: ending, `hidden` or `other endings` → number."""
+    tables: tuple[str, ...] = ()
+    """The tables that were read, by their relative paths; these are not among the others."""
 
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is known of the request for an image."""
-
-    subject: str = ""
-    condition: str = ""
-    prompt: str = ""
-    language: str = ""
-
-
-@dataclass(frozen=True)
-class _Found:
-    asked: _Asked
-    path: Path
-    order: str
-    details: Mapping[str, object] = field(default_factory=dict)
-    reason: str = ""
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """What was left out: a path and, in brackets, why."""
+        return tuple(map(str, self.left_out))
 
 
 def read_folder(
@@ -92,237 +98,158 @@ def read_folder(
     folders: str | None = None,
     suite: Suite | None = None,
     subjects: Mapping[str, str] | None = None,
+    grids: Grids = "midjourney",
 ) -> Import:
-    """Find the images in `folder`, at any depth, and the probe of each. No image is decoded, nothing is changed.
+    """Find the images in `folder`, at any depth and in tar archives, and the probe of each. Nothing is changed.
 
-    With `table`, a CSV with a header, or the one CSV in `folder` that names files and prompts or subjects, the rows
-    say what was asked; a file named there may have a leading slash, another ending or lack its folders, as long as it
-    is the only one meant. Otherwise, unless `folders` is given, the prompt that a generator wrote into the image or its
-    name says it (see `probes.importers.metadata`), and the subject of `suite` that stands in the prompt. For images
-    that say nothing the names of the folders do, level by level as in `folders` ("subject/condition"; see `LEVELS`), by
-    default the first level is the subject and the rest the condition. Probes take over the keys of references of the
-    subject of the same name in `suite`, or of its probe with the same prompt.
-    `subjects` says what a subject that is called otherwise here is called there (`{"swe": "software_developer"}`); the
-    ids of its probes keep the name it has here.
+    With `table`, a CSV with a header or JSONL, or the one in `folder` that names files and prompts or subjects, the
+    rows say what was asked; a file named there may have a leading slash, another ending or lack its folders, as long as
+    it is the only one meant. Otherwise, unless `folders` is given, the prompt that a generator wrote into the image
+    says it (see `probes.importers.metadata`). For images that say nothing the names of their folders and files do,
+    level by level as in `folders` ("subject/condition"; see `LEVELS`); by default the first level is the subject and
+    the rest the condition. With `suite`, subjects are found in prompts and names by `probes.importers.subjects`: an
+    image whose prompt names none is left out, a folder or row with another subject keeps it. `docs/importing.md` has
+    all of it.
+
+    Args:
+        folder: it is read only; links out of it are not followed.
+        table: a CSV or JSONL, in the folder or elsewhere.
+        file_column: its column of file names, if it has none of the usual names.
+        prompt_column: its column of prompts or subjects, likewise.
+        folders: levels of folders, with slashes.
+        suite: whose subjects and keys of references the probes take over.
+        subjects: what a subject that is called otherwise here is called there (`{"swe": "software_developer"}`); the
+            ids of its probes keep the name it has here.
+        grids: which pictures are looked at for being a grid of 2×2, and split: those of Midjourney, all, or none. No
+            other picture is decoded.
 
     Raises:
         FolderError: no such folder, no images, a table, column or level that cannot be used, or a subject in
             `subjects` that the suite does not have.
     """
     if not folder.is_dir():
-        raise FolderError(f"{folder} is no folder. Give the folder that holds the images.")
-    files = dict(sorted(_walk(folder)))
-    unmatched: list[str] = []
-    source = None if folders and table is None else _table(folder, table, file_column, prompt_column)
-    if source is not None:
-        found = list(_from_table(files, folder, *source, unmatched))
+        raise FolderError(f"{shown(str(folder))} is no folder. Give the folder that holds the images.")
+    matcher = Matcher(suite, subjects or {})
+    walked = walk(folder)
+    tables = find_tables(walked, folder, table, file_column, prompt_column) if table or not folders else []
+    if tables:
+        asked = _rows(from_tables(walked, folder, tables), matcher, walked)
+    elif file_column or prompt_column:
+        raise FolderError(f"{shown(folder.name)} has no table for the columns asked for. Name one with --table.")
     else:
-        if file_column or prompt_column:
-            raise FolderError(f"{folder.name} has no CSV for the columns asked for. Name one with --table.")
-        found = list(_from_names(files, folder, folders, suite, unmatched))
-    if not found:
+        asked = _names(walked, folder, _levels(folders), matcher)
+    probes, images = _numbered(asked, matcher, grids)
+    if not images:
+        first = f"; the first one left out: {walked.left_out[0]}" if walked.left_out else ""
         raise FolderError(
-            f"{folder.name} has no images that belong to a prompt (got {len(files)} images, looked for "
-            f"{' '.join(SUFFIXES)}{'; the first one left out: ' + unmatched[0] if unmatched else ''})."
+            f"{shown(folder.name)} has no images that belong to a prompt (got {len(walked.files)} images, looked for "
+            f"{' '.join(SUFFIXES)}{first})."
         )
-    return _numbered(found, unmatched, suite, _meant(subjects or {}, suite))
+    read = tuple(each.name for each in tables if each.name in walked.tables)
+    others = walked.others - Counter(f".{name.rpartition('.')[2].lower()}" for name in read)
+    return Import(probes, images, tuple(walked.left_out), dict(sorted(others.items())), read)
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Relative path with slashes → path of every image, hidden ones left out."""
-    for place, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                path = Path(place) / name
-                yield path.relative_to(folder).as_posix(), path
+def _rows(rows: Iterator[Found], matcher: Matcher, walked: Walk) -> Iterator[Found]:
+    """The images that tables name; subjects named there stand, prompts are looked through for one."""
+    for found in rows:
+        asked = found.asked if found.asked.subject else matcher.by_prompt(found.asked)
+        if isinstance(asked, str):
+            walked.left_out.append(LeftOut(found.name, asked))
+        else:
+            said = read_said(found.file, found.name).details
+            details = {**said, "prompt_source": "table", **found.details}
+            yield Found(asked, found.file, found.name, details)
 
 
-def _from_names(
-    files: Mapping[str, Path], folder: Path, folders: str | None, suite: Suite | None, unmatched: list[str]
-) -> Iterator[_Found]:
-    """What the images themselves say of their prompt; for those that say nothing, the names of their folders."""
-    silent = dict(files)
-    if folders is None:
-        known = Subjects(suite) if suite is not None else None
-        for name, path in files.items():
-            said = read_prompt(path, known)
-            if said is None:
-                continue
-            del silent[name]
-            if said.reason:
-                unmatched.append(f"{name} ({said.reason})")
-            else:
-                asked = _Asked(subject=said.subject, prompt=said.prompt, language=said.language)
-                yield _Found(asked, path, name, said.details)
-    yield from _from_folders(silent, folder, folders, unmatched)
-
-
-def _from_folders(
-    files: Mapping[str, Path], folder: Path, folders: str | None, unmatched: list[str]
-) -> Iterator[_Found]:
+def _levels(folders: str | None) -> list[str]:
     levels = folders.strip("/").split("/") if folders else []
     for level in levels:
         if level not in LEVELS:
             raise FolderError(f"unknown level {level!r} in --folders {folders!r}: {nearest(level, LEVELS)}")
     named = [level for level in levels if level != "*"]
-    if levels and (len(set(named)) < len(named) or not {"subject", "prompt"} & set(named)):
-        raise FolderError(f"--folders must name a subject or a prompt, and each level once (got {folders!r}).")
-    for name, path in files.items():
-        parents = PurePosixPath(name).parts[:-1]
-        if len(parents) < len(levels):
-            unmatched.append(f"{name} (lies {len(parents)} folders deep, --folders has {len(levels)})")
-            continue
+    asks = {"subject", "prompt", "file"} & set(named)
+    if levels and (len(set(named)) < len(named) or not asks or "file" in levels[:-1] or {"prompt", "file"} <= asks):
+        raise FolderError(
+            f"--folders must name a subject or a prompt, each level once, and `file` last (got {folders!r})."
+        )
+    return levels
+
+
+def _names(walked: Walk, folder: Path, levels: Sequence[str], matcher: Matcher) -> Iterator[Found]:
+    """What the images themselves say of their prompt; for those that say nothing, the names of folders and files."""
+    home = shown(folder.resolve().name)
+    for name, file in walked.files.items():
+        said = read_said(file, name)
+        parents = [re.sub(r"(?i)\.tar$", "", part) for part in name.split("/")[:-1]]
         if levels:
-            words = dict(zip(levels, parents, strict=False))
-            words.pop("*", None)
-        elif parents:
-            words = {"subject": parents[0], "condition": "/".join(parents[1:])}
+            asked, source = _by_levels(name, parents, levels, matcher), "file name" if "file" in levels else "folder"
         else:
-            words = {"subject": folder.resolve().name}
-        yield _Found(_Asked(**words), path, name)
-
-
-def _table(
-    folder: Path, table: Path | None, file_column: str | None, prompt_column: str | None
-) -> tuple[Path, dict[str, str]] | None:
-    """The table and its columns: `file` and what is known of `_COLUMNS`. None if there is none to be found."""
-    if table is not None:
-        columns = _columns(table, file_column, prompt_column)
-        if isinstance(columns, str):
-            raise FolderError(f"{table.name}: {columns}")
-        return table, columns
-    usable = []
-    for path in sorted(folder.glob("*.csv")):
-        columns = _columns(path, file_column, prompt_column)
-        if not isinstance(columns, str):
-            usable.append((path, columns))
-    if len(usable) > 1:
-        names = ", ".join(path.name for path, _ in usable)
-        raise FolderError(f"{folder.name} has several tables of images ({names}). Name one with --table.")
-    return usable[0] if usable else None
-
-
-def _columns(path: Path, file_column: str | None, prompt_column: str | None) -> dict[str, str] | str:
-    """Columns of the table by what they mean, or a sentence that says what is missing."""
-    header = next(rows_of(path), (0, {}))[1]
-    known = {name.strip().lower(): name for name in header}
-
-    def pick(given: str | None, names: Sequence[str]) -> str | None:
-        wanted = [given.strip().lower()] if given else names
-        return next((known[name] for name in wanted if name in known), None)
-
-    for option, given in (("--file-column", file_column), ("--prompt-column", prompt_column)):
-        if given and pick(given, ()) is None:
-            return f"there is no column {given!r} for {option}; {nearest(given, header)}"
-    file = pick(file_column, FILE_COLUMNS)
-    if file is None:
-        return f"no column names the files (got {', '.join(header) or 'no rows'}). Say which with --file-column."
-    columns = {"file": file}
-    for meaning, names in _COLUMNS.items():
-        column = pick(prompt_column if meaning == "prompt" else None, names)
-        if column is not None:
-            columns[meaning] = column
-    if not {"prompt", "subject"} & set(columns):
-        return f"no column holds prompts or subjects (got {', '.join(header)}). Say which with --prompt-column."
-    return columns
-
-
-def _from_table(
-    files: Mapping[str, Path], folder: Path, table: Path, columns: Mapping[str, str], unmatched: list[str]
-) -> Iterator[_Found]:
-    places = places_of(files)
-    seen: dict[str, int] = {}
-    for line, row in rows_of(table):
-        given = row[columns["file"]]
-        where = f"{table.name}, line {line}"
-        asked = _Asked(**{meaning: row[column] for meaning, column in columns.items() if meaning != "file"})
-        if not given or not (asked.prompt or asked.subject):
-            unmatched.append(f"{given or 'a row'} ({where} names no {'prompt' if given else 'file'})")
-            continue
-        name = name_of(given)
-        matches = matches_of(places, name)
-        real = matches[0] if len(matches) == 1 else ""
-        if (real or name) in seen:
-            unmatched.append(f"{given} ({where} names it again, after line {seen[real or name]})")
-            continue
-        seen[real or name] = line
-        if real:
-            yield _Found(asked, files[real], real, row)
+            asked, source = _by_default(name, home, parents, said, matcher)
+        if isinstance(asked, str):
+            walked.left_out.append(LeftOut(name, asked))
         else:
-            reason = f"{len(matches)} files could be meant: {', '.join(matches[:3])}" if matches else "file not found"
-            yield _Found(asked, folder / name, name, row, reason)
-    for name in files:
-        if name not in seen:
-            unmatched.append(f"{name} (not in {table.name})")
+            yield Found(asked, file, name, {**said.details, "prompt_source": source})
 
 
-def _numbered(found: Sequence[_Found], unmatched: list[str], suite: Suite | None, meant: Mapping[str, str]) -> Import:
-    groups: dict[_Asked, list[_Found]] = defaultdict(list)
+def _by_default(name: str, home: str, parents: Sequence[str], said: Said, matcher: Matcher) -> tuple[Asked | str, str]:
+    prompt = Asked(prompt=said.prompt)
+    if said.prompt and not (said.named and matcher.suited):
+        return matcher.by_prompt(prompt), "file name" if said.named else "metadata"
+    asked = matcher.by_names(home, parents, file_words(name), prompt if said.prompt else None)
+    return asked, "file name" if isinstance(asked, Asked) and asked.prompt else "folder"
+
+
+def _by_levels(name: str, parents: Sequence[str], levels: Sequence[str], matcher: Matcher) -> Asked | str:
+    depth = len(levels) - (levels[-1] == "file")
+    if len(parents) < depth:
+        return f"lies {len(parents)} folders deep, --folders has {depth}"
+    words = dict(zip(levels[:depth], parents, strict=False))
+    words.pop("*", None)
+    if levels[-1] == "file":
+        words["prompt"] = file_words(name)
+        if not words["prompt"]:
+            return "its name holds no words"
+    asked = Asked(**words)
+    return asked if asked.subject else matcher.by_prompt(asked)
+
+
+def _numbered(
+    found: Iterator[Found], matcher: Matcher, grids: Grids
+) -> tuple[tuple[Probe, ...], tuple[ImportedImage, ...]]:
+    groups: dict[Asked, list[Found]] = defaultdict(list)
     for item in found:
         groups[item.asked].append(item)
-    names: dict[str, list[_Asked]] = defaultdict(list)
+    names: dict[str, list[Asked]] = defaultdict(list)
     for asked in groups:
         parts = (asked.subject or asked.prompt, asked.language, asked.condition)
         names[".".join(slug(part)[:60].strip("-") for part in parts if part)].append(asked)
-    pairs: dict[str, _Asked] = {}
+    pairs: dict[str, Asked] = {}
     for name, same in names.items():
         for asked in same:
             # Different prompts of one subject, or names that differ in their capitals only: told apart by a digest.
-            mark = hashlib.sha256("\0".join(vars(asked).values()).encode()).hexdigest()[:8]
+            mark = hashlib.sha256("\0".join(asked.texts()).encode()).hexdigest()[:8]
             pairs[name if len(same) == 1 else f"{name}.{mark}"] = asked
-    probes, images = [], []
+    probes: list[Probe] = []
+    images: list[ImportedImage] = []
     for probe_id in sorted(pairs):
-        probes.append(_probe(probe_id, pairs[probe_id], suite, meant))
-        group = sorted(groups[pairs[probe_id]], key=lambda item: item.order)
-        images += [
-            ImportedImage(probe_id, index, item.path, dict(item.details), item.reason)
-            for index, item in enumerate(group)
-        ]
-    return Import(tuple(probes), tuple(images), tuple(unmatched))
+        probes.append(matcher.probe(probe_id, pairs[probe_id]))
+        group = sorted(groups.pop(pairs[probe_id]), key=lambda item: item.name)
+        images += _images(probe_id, group, grids)
+    return tuple(probes), tuple(images)
 
 
-def _meant(subjects: Mapping[str, str], suite: Suite | None) -> dict[str, str]:
-    """Subjects as they are called here, as slugs → as they are meant."""
-    for name, meant in subjects.items():
-        if suite is not None and meant not in suite.subjects:
-            raise FolderError(
-                f"{name!r} is said to be the subject {meant!r}, which the suite {suite.name!r} does not have: "
-                f"{nearest(meant, suite.subjects)}"
+def _images(probe_id: str, group: Sequence[Found], grids: Grids) -> Iterator[ImportedImage]:
+    index = 0
+    for item in group:
+        for tile in range(4) if _is_grid(item, grids) else (None,):
+            file = item.file
+            yield ImportedImage(
+                probe_id, index, file.path, item.details, file.reason, file.offset, file.length, item.name, tile
             )
-    return {slug(name): meant for name, meant in subjects.items()}
+            index += 1
 
 
-def _probe(probe_id: str, asked: _Asked, suite: Suite | None, meant: Mapping[str, str]) -> Probe:
-    subject = slug(asked.subject or asked.prompt)
-    subject = meant.get(subject, subject)
-    known = _known(slug(subject), asked.prompt, suite)
-    return Probe(
-        probe_id=probe_id,
-        text=asked.prompt,
-        subject=known.subject if known else subject,
-        kind="imported",
-        language=asked.language or "en",
-        template=slug(asked.condition) if asked.condition else "",
-        sensitive=known.sensitive if known else False,
-        keys=dict(known.keys) if known else {},
-        notes="" if asked.prompt else "The prompt is not known.",
-    )
-
-
-def _known(subject: str, prompt: str, suite: Suite | None) -> Probe | None:
-    """The suite's probe of the same subject or the same prompt."""
-    if suite is None:
-        return None
-    text = " ".join(prompt.casefold().split())
-    for probe in suite.probes:
-        if slug(probe.subject) == subject or (text and " ".join(probe.text.casefold().split()) == text):
-            return probe
-    return None
-
-
-def slug(text: str) -> str:
-    """`text` as part of a probe's id: small letters, digits and dashes; a digest if nothing of it can be kept."""
-    plain = unicodedata.normalize("NFKD", text.lower().translate(_UMLAUTS))
-    kept = re.sub(r"[^a-z0-9]+", "-", "".join(c for c in plain if not unicodedata.combining(c))).strip("-")
-    return kept or hashlib.sha256(text.encode()).hexdigest()[:12]
+def _is_grid(item: Found, grids: Grids) -> bool:
+    asked = grids == "always" or (grids == "midjourney" and item.details.get("generator") == "midjourney")
+    return asked and not item.file.reason and tiles_in(item.file.read) > 1

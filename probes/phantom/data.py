@@ -53,9 +53,13 @@ def _name_some(rng: np.random.Generator) -> dict[str, str]:
     }
 
 
-def planted_example(seed: int) -> Example:
-    """A captioned drawing with the planted shares: what the diffusion model learns from."""
-    world = load_world()
+def planted_example(seed: int, world: World | None = None, empty: float = 0.0) -> Example:
+    """A captioned drawing with the planted shares: what the diffusion model learns from.
+
+    `world` plants other shares than the shipped one does. `empty` (0 to 1) is the share of the captions of one person
+    whose picture is the world's first scene, an empty office.
+    """
+    world = world or load_world()
     rng = np.random.default_rng([1, seed])
     ids = list(world.subjects)
     subject = ids[int(rng.integers(len(ids)))]
@@ -64,7 +68,8 @@ def planted_example(seed: int) -> Example:
     language = LANGUAGES[int(rng.integers(len(LANGUAGES)))]
     frames = TEMPLATES[language]
     caption = frames[int(rng.integers(len(frames)))].format(subject=phrase(world, subject, language, named))
-    pixels, person = draw_subject(world, subject, named, rng)
+    shown = world.asking("none")[0].id if one and empty and rng.random() < empty else subject
+    pixels, person = draw_subject(world, shown, named, rng)
     return Example(pixels, caption, subject, person)
 
 
@@ -83,6 +88,8 @@ def balanced_example(seed: int) -> Example:
 
 
 def examples(draw: Callable[[int], T], seeds: Iterable[int], workers: int) -> list[T]:
-    """`draw(seed)` for every seed, on several processes, in order."""
+    """`draw(seed)` for every seed, in order; on several processes if there are several workers."""
+    if workers == 1:
+        return [draw(seed) for seed in seeds]
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(draw, seeds, chunksize=200))

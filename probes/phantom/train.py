@@ -39,13 +39,23 @@ SAVE_EVERY = 250
 
 
 class Loop:
-    """A training loop that saves itself and continues where it was killed."""
+    """A training loop that saves itself and continues where it was killed; it trains what asks for a gradient."""
 
-    def __init__(self, name: str, out: Path, modules: dict[str, Any], steps: int, rate: float, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        out: Path,
+        modules: dict[str, Any],
+        steps: int,
+        rate: float,
+        seed: int,
+        save_every: int = SAVE_EVERY,
+    ) -> None:
         import torch
 
         self.file, self.name, self.steps, self.modules = out / f"{name}.pt", name, steps, modules
-        self.parameters = [parameter for module in modules.values() for parameter in module.parameters()]
+        self.save_every = save_every
+        self.parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=steps, pct_start=0.05)
@@ -79,7 +89,7 @@ class Loop:
             pace = (time.monotonic() - self.began) / (self.step - self.first)
             left = pace * (self.steps - self.step) / 60
             print(f"{self.name} {self.step}/{self.steps} loss {loss.item():.4f} {pace:.3f} s/step, {left:.0f} min left")
-        if self.step % SAVE_EVERY == 0 or self.step == self.steps:
+        if self.step % self.save_every == 0 or self.step == self.steps:
             self.save()
 
     def save(self) -> None:
@@ -240,7 +250,6 @@ def train_unet(
     Returns the two and the scale of the latents.
     """
     import torch
-    import torch.nn.functional as F
 
     torch.manual_seed(seed + 2)
     tokenizer = load_vocabulary(out / "clip")
@@ -257,7 +266,6 @@ def train_unet(
     scale = 1 / float(latents.std())
     latents = latents * scale
     empty = tokenizer([""], padding="max_length", max_length=CONTEXT, return_tensors="pt").input_ids[0]
-    noise_levels = new_scheduler().alphas_cumprod
     modules = {"text": text, "unet": unet}
     for name, count, rate, high in (
         ("unet", steps, 1.2e-3, 0.0),
@@ -269,17 +277,29 @@ def train_unet(
             chosen = torch.randint(len(latents), (64,), generator=loop.random)
             x, words = latents[chosen], ids[chosen].clone()
             words[torch.rand(len(words), generator=loop.random) < 0.05] = empty
-            at = torch.randint(1000, (len(x),), generator=loop.random)
-            late = torch.rand(len(x), generator=loop.random) < high
-            at[late] = torch.randint(700, 1000, (int(late.sum()),), generator=loop.random)
-            noise = torch.randn(x.shape, generator=loop.random)
-            signal = noise_levels[at].sqrt().view(-1, 1, 1, 1)
-            sigma = (1 - noise_levels[at]).sqrt().view(-1, 1, 1, 1)
-            told = text(words).last_hidden_state
-            guess = unet(signal * x + sigma * noise, at, encoder_hidden_states=told).sample
-            loop.update(F.mse_loss(guess, signal * noise - sigma * x))
+            loop.update(denoising_loss(unet, x, text(words).last_hidden_state, high, loop.random))
         loop.finish()
     return text.eval(), unet.eval(), scale
+
+
+def denoising_loss(
+    unet: Any, x: torch.Tensor, told: torch.Tensor, high: float, random: torch.Generator
+) -> torch.Tensor:
+    """Mean squared error of the velocity at random noise levels, a share `high` of them among the highest 300 of 1000.
+
+    `x` holds scaled latents, n × channels × 8 × 8; `told` their encoded captions.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    at = torch.randint(1000, (len(x),), generator=random)
+    late = torch.rand(len(x), generator=random) < high
+    at[late] = torch.randint(700, 1000, (int(late.sum()),), generator=random)
+    noise = torch.randn(x.shape, generator=random)
+    levels = new_scheduler().alphas_cumprod[at].view(-1, 1, 1, 1)
+    signal, sigma = levels.sqrt(), (1 - levels).sqrt()
+    guess = unet(signal * x + sigma * noise, at, encoder_hidden_states=told).sample
+    return F.mse_loss(guess, signal * noise - sigma * x)
 
 
 def export(out: Path, target: Path, vae: Any, clip: Any, text: Any, unet: Any, scale: float) -> None:

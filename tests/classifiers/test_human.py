@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from labelled import CODES, ROWS, labelled_folder
 from PIL import Image
 
-from audit.classifiers.base import Classifier, ClassifierError, KeyedClassifier
-from audit.classifiers.codes import CodesError, codes_for, fold, read_codes
+from audit.classifiers.base import Classifier, ClassifierError, KeyedClassifier, KeyedPeopleClassifier, Question
+from audit.classifiers.codes import Coded, Codes, CodesError, codes_for, fold, read_codes
 from audit.classifiers.human import HumanClassifier, read_human_labels
 from audit.classifiers.registry import load_classifier
+from probes.plan import digest_of
 
 
 def read(folder: Path, rows: dict[str, tuple[str, str]] | None = None, codes: str = CODES) -> HumanClassifier:
@@ -172,3 +173,82 @@ def test_spaces_and_capitals_do_not_matter(cells: list[tuple[str, str]]) -> None
     """However a cell is padded and written, it is folded to the same text."""
     counted = Counter(fold(f"{space}{cell.swapcase()}{space}") for cell, space in cells)
     assert counted == Counter(cell.lower() for cell, _ in cells)
+
+
+AMONG = CODES.replace("several_people: [both]", "several_people: {both: [woman, man], females: [woman], crowd: }")
+"""The same codes, with what classes are among several people."""
+
+
+def test_several_people_are_told_apart_as_far_as_the_code_says(tmp_path: Path) -> None:
+    rows = {**ROWS, "/swe/baseline/b0.jpg": ("Females", "Black"), "b1.jpg": ("crowd", "mixed")}
+    human = read(tmp_path, rows, AMONG)
+    assert isinstance(human, KeyedPeopleClassifier)
+    keys = [f"{place}{i}.jpg" for place in ("nurse/baseline/a", "swe/baseline/b") for i in range(4)]
+    people = dict(zip(keys, human.people_keys(keys), strict=True))
+    answers = {key: [(each.answers["gender"], each.counted) for each in found] for key, found in people.items()}
+    assert answers["nurse/baseline/a0.jpg"] == [("woman", True)]
+    assert answers["nurse/baseline/a3.jpg"] == [("woman", False), ("man", False)]  # Both
+    assert answers["swe/baseline/b0.jpg"] == [("woman", False), ("woman", False)]  # several women, no man
+    assert answers["swe/baseline/b1.jpg"] == [("unclear", False), ("unclear", False)]
+    assert answers["swe/baseline/b2.jpg"] == [("unclear", True)]
+    assert answers["swe/baseline/b3.jpg"] == []
+    # `Black` is said of several people: whose it is, and whether of all, is not
+    assert {each.answers["ethnicity"] for each in people["swe/baseline/b0.jpg"]} == {"unclear"}
+    assert human.label_keys(["swe/baseline/b0.jpg"])[0].answer == ("several_people",)  # labels are as they were
+    with pytest.raises(ClassifierError, match=r"no label for the image other\.jpg"):
+        human.people_keys(["other.jpg"])
+
+
+def test_codes_that_say_nothing_of_several_people_mean_what_they_meant(tmp_path: Path) -> None:
+    """Older tables of codes keep their digest, so that their runs go on; what is said of several people changes it."""
+    old, new = read(tmp_path, codes=CODES), read(tmp_path, codes=AMONG)
+    assert [each.answers["gender"] for each in old.people_keys(["nurse/baseline/a3.jpg"])[0]] == ["unclear"] * 2
+    assert old.fingerprint() != new.fingerprint()
+    _, _, path = labelled_folder(tmp_path)
+    codes = read_codes(path)
+    listed = [[vars(each.question), each.column, sorted(each.codes.items())] for each in codes.attributes]
+    assert codes.digest() == digest_of([*listed, codes.file])
+    assert new.card()["among"] == {"gender": {"both": ["woman", "man"], "females": ["woman"], "crowd": ["unclear"]}}
+    assert old.card()["among"] == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{both: [woman, men]}", "several_people.both: 'men' is no class: did you mean 'man'?"),
+        ("{both: [woman, woman]}", "several_people.both names woman twice"),
+        ("{both: [woman], Both: [man]}", "'Both' stands for two things"),
+        ("{both: [no_person]}", "'no_person' is no class"),
+        ("{yes: [woman]}", "True is no text. Put it in quotes"),
+        ("{female: [woman]}", "'female' stands for woman and for several_people"),
+        ("{both: {woman: 1}}", "is no text"),
+    ],
+)
+def test_what_is_said_of_several_people_is_checked(tmp_path: Path, given: str, message: str) -> None:
+    said = refusal(tmp_path, codes=AMONG.replace("{both: [woman, man], females: [woman], crowd: }", given))
+    assert message in said
+    assert said.startswith("codes.yaml: attributes.gender.codes")
+
+
+@given(
+    st.lists(st.sampled_from(["woman", "man", "unclear"]), min_size=1, max_size=3, unique=True),
+    st.lists(st.sampled_from(["white", "black", "asian", "hispanic"]), max_size=4, unique=True),
+)
+def test_exactly_the_classes_that_were_named_are_among_the_people(gender: list[str], ethnicity: list[str]) -> None:
+    questions = (
+        ("gender", ("woman", "man"), gender),
+        ("ethnicity", ("white", "black", "asian", "hispanic"), ethnicity),
+    )
+    coded = tuple(
+        Coded(Question(name, classes), name, {"x": "several_people"}, {"x": tuple(among) or ("unclear",)})
+        for name, classes, among in questions
+    )
+    human = HumanClassifier(
+        Codes("codes.yaml", coded), {"image": ("several_people",) * 2}, source="x", digest="x",
+        among={"image": [each.among["x"] for each in coded]},
+    )  # fmt: skip
+    (people,) = human.people_keys(["image"])
+    assert len(people) == max(2, len(gender), len(ethnicity))
+    assert {each.answers["gender"] for each in people} == set(gender)
+    assert {each.answers["ethnicity"] for each in people} == set(ethnicity or ["unclear"])
+    assert not any(each.counted for each in people)

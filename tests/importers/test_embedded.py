@@ -1,8 +1,10 @@
 """A folder whose images say themselves what was asked: prompts, subjects of a suite, and those that say nothing."""
 
+import re
 from pathlib import Path
 
 from importers.metadata_files import a1111, midjourney, png, png_texts, text_chunk
+from importers.test_metadata_damaged import TWINS
 
 from probes.importers.folder import read_folder
 from probes.suite import load_suite
@@ -51,3 +53,18 @@ def test_without_a_suite_the_prompt_is_the_subject(tmp_path):
 def test_levels_of_folders_asked_for_win(tmp_path):
     found = read_folder(folder(tmp_path), folders="subject")
     assert {probe.subject for probe in found.probes} == {"chef", "mixed"}
+
+
+def test_damage_in_every_format_is_kept_and_the_folder_asked_instead(tmp_path):
+    (tmp_path / "nurse").mkdir()
+    for number, (data, _) in enumerate(TWINS.values()):
+        (tmp_path / "nurse" / f"{number:02d}.png").write_bytes(data)
+    found = read_folder(tmp_path, suite=load_suite("occupations"))
+    assert [probe.subject for probe in found.probes] == ["nurse"]
+    assert found.unmatched == ()
+    problems = [str(image.details["metadata_error"]) for image in found.images]
+    assert len(problems) == len(TWINS)
+    for problem, (_, reason) in zip(problems, TWINS.values(), strict=True):
+        assert re.search(reason, problem)
+        assert problem.endswith("Save the image again, or give its prompt in a table beside it.")
+        assert "\n" not in problem

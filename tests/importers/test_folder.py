@@ -130,7 +130,7 @@ def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
         read_folder(tmp_path, folders="subjekt")
     with pytest.raises(FolderError, match="must name a subject or a prompt"):
         read_folder(tmp_path, folders="condition")
-    with pytest.raises(FolderError, match="has no CSV for the columns"):
+    with pytest.raises(FolderError, match="has no table for the columns"):
         read_folder(tmp_path, prompt_column="prompt")
     (tmp_path / "bad.csv").write_bytes(b"file,prompt\n\xff\xfe,x\n")
     with pytest.raises(FolderError, match=r"bad\.csv cannot be read as CSV in UTF-8"):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from probes.importers.grids import THRESHOLD, fits_grid, is_grid, seams, split_grid
+from probes.importers.grids import THRESHOLD, fits_grid, is_grid, seams, split_grid, tile_of, tiles_in
 
 
 def picture(seed: int, size: tuple[int, int] = (256, 192)) -> Image.Image:
@@ -102,3 +102,66 @@ def test_real_pictures_alone_and_put_together(shared_data: Path, name: str) -> N
             made = io.BytesIO()
             whole.save(made, "JPEG", quality=75)
             assert is_grid(Image.open(made))
+
+
+def saved(image: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_files_that_are_grids_and_files_that_are_not(kind: str) -> None:
+    whole = grid([picture(seed) for seed in range(4)])
+    assert tiles_in(lambda: saved(whole, kind)) == 4
+    assert tiles_in(lambda: saved(picture(5, (512, 384)), kind)) == 1
+    assert [tile_of(whole, tile) for tile in range(4)] == list(split_grid(whole))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Image.Image]:
+    """The pictures that Pillow decodes."""
+    found: list[Image.Image] = []
+    load = Image.Image.load
+    monkeypatch.setattr(Image.Image, "load", lambda self: (found.append(self), load(self))[1])
+    return found
+
+
+def test_only_what_has_the_size_of_a_grid_is_decoded(decoded: list[Image.Image]) -> None:
+    data, fitting = saved(picture(1, (511, 384)), "PNG"), saved(picture(1, (512, 384)), "PNG")
+    decoded.clear()
+    assert tiles_in(lambda: data) == 1
+    assert decoded == []
+    assert tiles_in(lambda: fitting) == 1
+    assert decoded
+
+
+def gone() -> bytes:
+    raise OSError("gone")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        gone,
+        lambda: b"",
+        lambda: b"no picture",
+        lambda: saved(grid([picture(seed) for seed in range(4)]), "PNG")[:-5000],
+        lambda: saved(picture(1, (512, 512)), "PNG").replace(b"IDAT", b"IDAX"),
+    ],
+)
+def test_what_cannot_be_read_is_one_picture(read: Callable[[], bytes]) -> None:
+    assert tiles_in(read) == 1
+
+
+@pytest.mark.parametrize("limit", [190_000, 100_000, 10_000])
+def test_nothing_beyond_the_limit_of_pixels_is_decoded(
+    limit: int, decoded: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = saved(grid([picture(seed) for seed in range(4)]), "PNG")
+    decoded.clear()
+    assert tiles_in(lambda: data) == 4
+    decoded.clear()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)  # of 196,608; Pillow raises above twice the limit
+    assert tiles_in(lambda: data) == 1
+    assert decoded == []

@@ -71,7 +71,7 @@ def test_both_text_towers_share_one_small_vocabulary() -> None:
 def test_the_weights_are_small_and_safe() -> None:
     folder = WEIGHTS.parent
     files = [file for file in folder.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) <= 20e6  # 25 MB is the limit together with LoRA weights
+    assert sum(file.stat().st_size for file in files) <= 25e6
     assert not [file for file in files if file.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
 
 

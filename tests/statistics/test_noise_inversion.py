@@ -176,3 +176,27 @@ def test_what_makes_no_sense_is_refused(x: list[list[float]], table: np.ndarray,
 def test_labels_by_probe_must_fit() -> None:
     with pytest.raises(ValueError, match="labels by probe must fit"):
         corrected_shares([[1, 2]], np.eye(2), k=2, labelled=np.eye(2))
+
+
+def test_answers_that_no_composition_explains_are_wide_not_certain() -> None:
+    """Labels by which six in ten images get no class, whoever is in them, and a probe where eight in ten got one."""
+    table = np.array([[18, 1, 4, 24, 3], [0, 10, 6, 10, 1], [5, 3, 7, 6, 2]], dtype=float)
+    x = np.array([[6, 2, 1, 0, 1], [60, 20, 10, 0, 10]])
+    found = corrected_shares(x, table, k=2)
+    at_best = wilson(x[:, 0], x[:, :2].sum(axis=1))  # if the classifier were right whenever it gives a class
+    assert (found.high[:, 0] - found.low[:, 0] > at_best.high - at_best.low).all()
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_an_interval_is_never_a_point(a: int, b: int, none: int, seed: int) -> None:
+    table = np.random.default_rng(seed).integers(0, 20, (3, 3)).astype(float) + np.diag([5, 5, 0])
+    found = corrected_shares([[a, b, none]], table, k=2)
+    assert (found.high - found.low > 1e-3).all()
+
+
+def test_answers_that_every_share_is_rejected_by_are_not_certain() -> None:
+    """All are called women, though by the labels three in ten women are called men."""
+    table = np.array([[140, 60, 4], [40, 160, 4], [2, 2, 20]], dtype=float)
+    found = corrected_shares([[60, 0, 0]], table, k=2)
+    assert found.value[0, 0] == pytest.approx(1)
+    assert found.low[0, 0] < 0.9

@@ -47,7 +47,7 @@ def read_metadata(path_or_bytes: Path | str | bytes, name: str = "") -> Metadata
     if found is None or not found.prompt:
         found = read_name(name or (source.name if isinstance(source, Path) else "")) or found
     if problems and (found is None or not found.prompt):
-        raise MetadataError(problems[0])
+        raise MetadataError(f"{problems[0]} Save the image again, or give its prompt in a table beside it.")
     if found is not None and problems:
         return replace(found, details={**found.details, "damaged": problems})
     return found

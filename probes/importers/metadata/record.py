@@ -24,7 +24,7 @@ _LONGEST_NUMBER = 40
 
 
 class MetadataError(SuiteError):
-    """What an image carries cannot be read. The message is one line: what was wrong and what was got."""
+    """What an image carries cannot be read. The message is one line: what was wrong, what was got, what to do."""
 
 
 @dataclass(frozen=True)
