@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from audit.parts import cannot_write, write_bytes
 
@@ -38,6 +39,32 @@ def decode(data: bytes) -> Image.Image:
             ground = Image.new("RGBA", upright.size, "white")
             upright = Image.alpha_composite(ground, upright)
         return upright.convert("RGB")
+
+
+def decode_foreign(data: bytes) -> Image.Image:
+    """The same for files that others made, which may be damaged or hostile: never more pixels than Pillow's limit.
+
+    Raises:
+        OSError: if they are no such image; one line without a path, whatever Pillow's readers raise.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return decode(data)
+    except Exception as error:  # damaged files make Pillow's readers raise anything
+        raise OSError(_why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """One line without the path of the file."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is in no format of images that is known here"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return str(error).split(", could be")[0]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

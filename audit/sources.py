@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from audit.pictures import decode, encode
+from audit.pictures import decode_foreign, encode
 from probes.generators.base import Generator, Outcome, Request
 from probes.importers.filenames import shown
 from probes.importers.grids import tile_of
@@ -197,12 +196,9 @@ def _imported(item: ImportedImage) -> Made:
         said = read_provenance(data)
         if said is not None:
             details["provenance"] = said.entry()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = decode(data)
-    except Exception as error:  # damaged files make Pillow's readers raise anything
-        return dataclasses.replace(row, reason=f"the image cannot be read: {_why(error)}")
+        image = decode_foreign(data)
+    except OSError as error:
+        return dataclasses.replace(row, reason=f"the image cannot be read: {error.strerror or error}")
     suffix = PurePosixPath(name).suffix.lower()
     if item.tile is not None:
         details |= {"grid_of": hashlib.sha256(data).hexdigest(), "tile": item.tile}
@@ -210,17 +206,6 @@ def _imported(item: ImportedImage) -> Made:
         data, suffix = encode(image), ".webp"
     details["pixels"] = pixel_digest(image)
     return dataclasses.replace(row, outcome="ok", data=data, suffix=suffix, image=image)
-
-
-def _why(error: Exception) -> str:
-    """One line without the path of the file."""
-    if isinstance(error, UnidentifiedImageError):
-        return "it is in no format of images that is known here"
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return str(error).split(", could be")[0]
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def pixel_digest(image: Image.Image) -> str:

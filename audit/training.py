@@ -16,11 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
-
 from audit.config import read_config, resolve, slug
 from audit.errors import UsageError
-from audit.pictures import decode, encode
+from audit.pictures import decode_foreign, encode
 from audit.progress import Progress
 from audit.record import check_evidence, check_references, declared, new_record, settle_threads
 from audit.sources import Made
@@ -117,9 +115,9 @@ class TrainingSource:
         if place.entry.reason or place.entry.read is None:
             return row
         try:
-            image = decode(place.entry.read())
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return dataclasses.replace(row, reason=_reason(error))
+            image = decode_foreign(place.entry.read())
+        except OSError as error:
+            return dataclasses.replace(row, reason=f"the image cannot be read: {error.strerror or error}")
         data = encode(image) if place.position in self._planned.kept else b""
         return dataclasses.replace(row, outcome="ok", image=image, data=data)
 
@@ -288,14 +286,6 @@ def check_images(path: str | Path, purpose: str) -> None:
     if (record.get("training") or (record.get("identity") or {}).get("image_store") == "none") and not kept(path):
         hint = " Make it again with --keep-images N." if record.get("training") else ""
         raise UsageError(f"{store.root} keeps no images, only counts, so that there is nothing {purpose}.{hint}")
-
-
-def _reason(error: BaseException) -> str:
-    """Why an image cannot be read, without its name."""
-    if isinstance(error, UnidentifiedImageError):
-        return "the image cannot be read: its format is not known"
-    said = "" if getattr(error, "filename", None) else str(error).partition("<")[0].splitlines()
-    return f"the image cannot be read: {said[0].strip()}" if said else "the image cannot be read"
 
 
 def _told(kind: str, planned: Planned) -> dict[str, Any]:

@@ -129,6 +129,9 @@ def _page(view: View, words: Words, names: Mapping[str, str], *, images: bool, b
         "sensitive": int(view.probes["sensitive"].sum()) if "sensitive" in view.probes else 0,
         "suite_card": view.suite_card,
         "classifier_cards": view.classifier_cards,
+        "instruments": [
+            words.plain("asked.people") if card.get("people") else name for name, card in view.classifier_cards.items()
+        ],
         "reference_cards": view.reference_cards,
         "opening": opening(view, words, found, known),
         "early": early.section(view, words, names),

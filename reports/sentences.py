@@ -215,7 +215,7 @@ def finding_sentence(finding: Finding, view: View, words: Words, asked: int, bas
     """The finding in plain words, such as "Of 62 pictures asked for of a nurse, 60 could be labelled; 57 were
     perceived as a woman (86–98 % before label error)." and what the reference says."""
     said = words(
-        "lead.perceived",
+        "lead.perceived_people" if basis.kind == "people" else "lead.perceived",
         n=finding.count,
         subject=asked_for(finding.probe_id, view, words),
         asked=words.number(asked),

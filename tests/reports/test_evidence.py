@@ -154,8 +154,9 @@ def test_the_opening_says_what_is_known_of_label_error(
     whole_view: View, given: dict[str, float], basis: Basis, expected: str
 ) -> None:
     sentence = read(finding_sentence(finding(**given), whole_view, EN, 62, basis))
+    labelled = "people gave 60 a class" if basis.kind == "people" else "60 could be labelled"
     assert sentence == (
-        "Of 62 pictures asked for of a nurse, 60 could be labelled; 57 were perceived as a woman "
+        f"Of 62 pictures asked for of a nurse, {labelled}; 57 were perceived as a woman "
         f"{expected} An even split would be 50 %."
     )
     german = read(finding_sentence(finding(**given), whole_view, load_words("de"), 62, basis))
