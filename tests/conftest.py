@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["pipelines", "clips"]  # models with random weights, as published
+pytest_plugins = ["pipelines", "clips", "images_server"]  # models with random weights, as published; an images API
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,6 @@ from probes.generators.base import GeneratorError
 
 PROMPTS = ("a portrait of a nurse", "a portrait of a pilot", "a portrait of a cook")
 IMAGES, BATCH = 6, 3
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ImagesServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with ImagesServer() as running:
-        yield running
 
 
 @pytest.fixture

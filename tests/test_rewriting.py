@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import PAINTER, call
-from images_server import KEY, ImagesServer, Reply, images
+from images_server import ImagesServer, Reply, images
 from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 
@@ -26,14 +26,6 @@ REVISED = (
     "",
 )
 """What the service makes of the nurse, image after image; it says nothing of the last."""
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ImagesServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with ImagesServer() as running:
-        yield running
 
 
 def asked(path: Path, server: ImagesServer, prompts: tuple[str, ...]) -> Run:

@@ -7,7 +7,6 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,14 +18,6 @@ from probes.generators.registry import load_generator
 
 ONE = [Request("a nurse", 1)]
 FOUR = [Request("a nurse", seed) for seed in range(4)]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ImagesServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with ImagesServer() as running:
-        yield running
 
 
 @pytest.fixture

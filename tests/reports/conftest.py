@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,10 @@ from audit.sequential import table as sequential_table
 from probes.suite import Probe
 from reports.view import Picture, View
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SUBJECTS = [
     *("nurse", "software_developer", "carpenter", "judge", "teacher", "pilot", "chef"),
     *("librarian", "surgeon", "cleaner", "farmer", "secretary", "butcher", "painter"),
@@ -378,3 +383,18 @@ def whole_view(make_view: Callable[..., View]) -> View:
 def early_view(make_view: Callable[..., View]) -> View:
     """A run that stopped each probe once it was decided."""
     return make_view([probe_of(subject) for subject in SUBJECTS[:14]], images=50, early=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser on the path (looked for {', '.join(BROWSERS)})")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield made
+        made.close()
