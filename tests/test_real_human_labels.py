@@ -220,7 +220,7 @@ def test_the_codes_of_the_document_refuse_what_they_do_not_know(shared_data: Pat
     ]
     for old, new, code in (
         ("[F, female]", "[F]", "female"),
-        (", females]", "]", "females"),
+        (", females: [woman]}", "}", "females"),
         ("[mixed]", "[]", "mixed"),
     ):
         codes.write_text(text.replace(old, new), encoding="utf-8")
