@@ -161,6 +161,7 @@ def decide(new: Answers, old: Answers | None, policy: Policy, references: Mappin
                 "the policy compares with a baseline. Name it with --baseline RUN or --baseline FILE.json."
             )
         compared = match_runs(old, new)
+        _check_probes(old, new)
     each = [_judge(line, new, compared, policy, references) for line in policy.lines]
     decisions = with_holm([decision for decision, _ in each], policy.alpha)
     lines = tuple(
@@ -180,6 +181,16 @@ def decide(new: Answers, old: Answers | None, policy: Policy, references: Mappin
     found = FAIL if FAIL in verdicts else INCONCLUSIVE if INCONCLUSIVE in verdicts else PASS
     baseline = old.name if old is not None and compared is not None else ""
     return Verdict(new.name, baseline, policy, found, lines, compared.unpaired if compared else "")
+
+
+def _check_probes(old: Answers, new: Answers) -> None:
+    """Refuse runs that were asked other prompts: a probe that was left out could be the one that worsened."""
+    sets = [{probe.probe_id for probe in each.probes} for each in (old, new)]
+    if apart := sorted(sets[0] ^ sets[1]):
+        raise UsageError(
+            f"{new.name} and {old.name} were asked different prompts: {len(apart)} are in one of them only, such as "
+            f"{apart[0]!r}. Make both with the same suite."
+        )
 
 
 def default_policy(

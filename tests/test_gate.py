@@ -207,6 +207,9 @@ def test_what_cannot_be_judged_is_refused(runs: Path, tmp_path: Path) -> None:
     strangers = [p.__class__(**{**vars(p), "probe_id": f"x{p.probe_id}"}) for p in probes_of(PROBES)]
     foreign = store_run(tmp_path / "foreign", answers(1), probes=strangers)
     assert "no probe in common" in refused(call("gate", foreign, "--baseline", runs / "base"))
+    fewer = store_run(tmp_path / "fewer", {k: v[1:] for k, v in answers(1).items()}, probes=probes_of(PROBES)[1:])
+    said = refused(call("gate", fewer, "--baseline", runs / "base"))
+    assert "1 are in one of them only, such as 'subject-000'" in said
     labelled = store_run(tmp_path / "labelled", answers(1), classifier="another")
     assert "no classifier and attribute in common" in refused(call("gate", labelled, "--baseline", runs / "base"))
     nobody = {name: np.full((PROBES, IMAGES), "no_person", dtype=object) for name in CLASSES}

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -213,7 +213,7 @@ class ClipClassifier:
             model = load_model(self._checkpoint)
             if self._text_features is None:
                 self._text_features = self._encode_texts(model)
-            tower: torch.nn.Module = model.visual  # type: ignore[assignment]
+            tower = cast("torch.nn.Module", model.visual)
             dtype = torch.bfloat16 if self._dtype == "bf16" else torch.float32
             self._image_tower = tower.to(device=self._device, dtype=dtype)
             self._steps = preprocess_steps(self._checkpoint)
@@ -264,7 +264,7 @@ class ClipClassifier:
         means /= np.linalg.norm(means, axis=1, keepdims=True)
         if not np.isfinite(means).all():
             raise ClassifierError(f"{self._checkpoint.name}: text features are not finite. The weights are damaged.")
-        scale = float(model.logit_scale.detach().double().exp())  # type: ignore[operator]
+        scale = float(cast("torch.Tensor", model.logit_scale).detach().double().exp())
         return _Texts(scale, np.round(means * 2.0**26) / 2.0**26, asked, alone, combined)
 
     def _persons(self, logits: Floats) -> npt.NDArray[np.str_]:
@@ -322,7 +322,7 @@ def _encode(model: torch.nn.Module, tokenizer: Any, texts: Sequence[str]) -> Flo
         chunk = list(texts[first : first + _TEXTS])
         tokens = tokenizer(chunk + chunk[-1:] * (_TEXTS - len(chunk)))
         with torch.inference_mode():
-            features = model.encode_text(tokens, normalize=True)  # type: ignore[operator]
+            features = cast("Any", model).encode_text(tokens, normalize=True)
         parts.append(features[: len(chunk)].double().numpy())
     return np.concatenate(parts)
 

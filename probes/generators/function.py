@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from PIL import Image
 
@@ -139,7 +140,7 @@ def _load_factory(point: EntryPoint) -> Callable[..., object]:
         raise GeneratorError(f"generator {point.name!r} ({point.value}) cannot be imported: {error}") from error
     if not callable(factory):
         raise GeneratorError(f"generator {point.name!r} ({point.value}) must be a function that returns a generator.")
-    return factory  # type: ignore[no-any-return]
+    return cast("Callable[..., object]", factory)
 
 
 def _import_module(name: str) -> ModuleType:
