@@ -105,7 +105,7 @@ def _of_classifiers(store: Store) -> Iterator[tuple[object, ...]]:
             if not same or set(same[0].classes) != set(question.classes) or not samples:
                 continue
             answers = (*question.classes, *NOT_MEASURED)
-            pair = np.stack([_codes(said[name][question.attribute].loc[samples], answers) for name in (one, two)])
+            pair = np.stack([_codes(said[name][question.attribute].reindex(samples), answers) for name in (one, two)])
             yield _row(question.attribute, one, two, pair, len(answers))
 
 

@@ -171,6 +171,14 @@ def test_labelling_again_passes_over_forgotten_images(run: Path) -> None:
         assert sum(len(np.load(part.path)) for part in store.embeddings(name).present()) == 16
 
 
+def test_another_instrument_labels_a_run_with_a_forgotten_image(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit.forget(run, [images(run)["sample_id"][0]])
+    monkeypatch.setattr("audit.classifiers.registry.load_classifier", lambda name, **_: Tint(margin=5.0))
+    audit.label(run, margin=0.5, name="careful", report=False)
+    (row,) = audit.open(run).table("agreement").query("first == 'tint' and second == 'careful'").to_dict("records")
+    assert row["images"] == len(images(run))
+
+
 def test_forgotten_images_are_never_drawn_nor_exported_nor_said_to_be_known(run: Path, tmp_path: Path) -> None:
     audit.forget(run, images(run)["sample_id"][[1, 2]])
     store = Store.open(run)
