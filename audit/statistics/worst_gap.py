@@ -17,6 +17,8 @@ from audit.statistics.multiplicity import holm
 from audit.statistics.noninferiority import INCONCLUSIVE, Decision, bound_of_gap, check_limit, quantile, verdict_of
 
 _HALVINGS = 10
+_FINEST = 500_000
+"""Draws at most."""
 
 
 def bound_of_worst_gap(
@@ -42,7 +44,8 @@ def bound_of_worst_gap(
         limit: the gap must be below it, above 0 and at most 1.
         ordered: whether the classes are ordered.
         alpha: chance of a wrong pass, and of a false alarm, at the limit.
-        draws: simulated counts for each point.
+        draws: simulated counts for each point; more for the smallest p-value, whose adjustment over many prompts could
+            else never come below alpha.
         seed: seed of the simulations, the same for each prompt and limit: results do not depend on other prompts.
 
     Returns:
@@ -62,7 +65,7 @@ def bound_of_worst_gap(
     if not used.any():
         return bound_of_gap(counts, reference, limit, ordered=ordered, alpha=alpha)
     tests = [_Test(each, own, ordered, draws, seed) for each, own in zip(counts[used], reference[used], strict=True)]
-    p_value = holm([test.above(limit) for test in tests])
+    p_value = holm(_refined(tests, limit, alpha))
     passes = all(test.below(limit) <= alpha for test in tests)
     verdict = verdict_of(passes, bool(p_value.min() <= alpha))
     worst = int(np.argmax([test.squared for test in tests]))
@@ -74,6 +77,16 @@ def bound_of_worst_gap(
     low = _turn(lambda at: test.above(at) <= alpha, 0.0)
     high = 1 - _turn(lambda at: test.below(1 - at) <= alpha, 0.0)
     return Decision(verdict, float(np.sqrt(max(0.0, test.squared))), low, high, float(p_value.min()), needed)
+
+
+def _refined(tests: list[_Test], limit: float, alpha: float) -> Floats:
+    """p-values of gaps of at most the limit, the smallest of them (the largest gap among equals) from more draws."""
+    p_value = np.array([test.above(limit) for test in tests])
+    least = min(range(len(tests)), key=lambda j: (p_value[j], -tests[j].squared))
+    draws = min(_FINEST, int(100 * len(tests) / alpha))
+    if draws > tests[least].draws:
+        p_value[least] = tests[least].above(limit, draws)
+    return p_value
 
 
 class _Test:
@@ -93,15 +106,16 @@ class _Test:
         points = [p for p in (self._towards(one, limit) for one in np.eye(self.k)) if p is not None]
         if not points or self._distance(self.smoothed) >= limit**2:
             return float(self._distance(self.smoothed) >= limit**2)
-        return max(float(np.mean(self._simulated(p) <= self.squared + 1e-12)) for p in points)
+        return max(float(np.mean(self._simulated(p, self.draws) <= self.squared + 1e-12)) for p in points)
 
-    def above(self, limit: float) -> float:
+    def above(self, limit: float, draws: int | None = None) -> float:
         """p-value of a gap of at most the limit."""
+        draws = draws or self.draws
         distance = self._distance(self.smoothed)
         if distance <= limit**2:
             return 1.0
         p = self.reference + (self.smoothed - self.reference) * limit / np.sqrt(distance)
-        return float((1 + np.count_nonzero(self._simulated(p) >= self.squared - 1e-12)) / (1 + self.draws))
+        return float((1 + np.count_nonzero(self._simulated(p, draws) >= self.squared - 1e-12)) / (1 + draws))
 
     def _towards(self, one: Floats, limit: float) -> Floats | None:
         """Shares at the limit on the way from the smoothed ones to one class; None if it is not that far."""
@@ -120,10 +134,10 @@ class _Test:
         squared: Floats = squared_distance(counts, self.reference, ordered=self.ordered) / self.largest
         return squared
 
-    def _simulated(self, p: Floats) -> Floats:
+    def _simulated(self, p: Floats, draws: int) -> Floats:
         shares = np.maximum(p, 0)
         rng = np.random.default_rng(self.seed)
-        return self._squared(rng.multinomial(self.n, shares / shares.sum(), size=self.draws).astype(np.float64))
+        return self._squared(rng.multinomial(self.n, shares / shares.sum(), size=draws).astype(np.float64))
 
 
 def _turn(holds: Callable[[float], bool], low: float) -> float:

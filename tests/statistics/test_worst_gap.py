@@ -45,6 +45,15 @@ def test_the_worst_prompt_decides():
     assert unclear.images_needed > 50
 
 
+def test_one_prompt_among_hundreds_can_fail():
+    x = np.array([[86, 14]] + 399 * [[50, 50]])
+    found = bound_of_worst_gap(x, HALF, 0.3)
+    exact = 400 * stats.binomtest(86, 100, 0.65, alternative="greater").pvalue
+    assert found.verdict == "fail"
+    assert 0 < found.p_value < exact + 0.005
+    assert exact < 0.005
+
+
 def test_other_prompts_and_names_of_classes_do_not_matter():
     x, r = np.array([[20, 12, 8], [11, 14, 15]]), np.array([0.2, 0.3, 0.5])
     for ordered in (False, True):
