@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from audit import other_images
 from audit.agreements import agreement_table
 from audit.amplified import claim as claim_amplification
@@ -46,6 +48,8 @@ MORE = (
     *("duplicates", "origins", "provenance"),
 )
 """Tables besides shares, gaps and missing; a run has those that apply to it."""
+CORRECTED = ("gap_corrected", "gap_corrected_low", "gap_corrected_high")
+"""Columns of gaps.csv that take a classifier to err alike in all subjects."""
 
 
 def analyze(store: Store, references: Sequence[str], claim: str, settings: Config) -> None:
@@ -78,11 +82,11 @@ def analyze(store: Store, references: Sequence[str], claim: str, settings: Confi
         if reference.name not in reference_names():
             store.keep_reference(files_of(reference))
     claimed = claim_amplification(tables.amplification, counts, probes, loaded, evidence, chosen)
-    tables = replace(tables, amplification=claimed)
+    errors = errors_table(found, {probe.probe_id: probe.subject for probe in probes}, chosen)
+    tables = replace(tables, amplification=claimed, gaps=_where_errors_are_alike(tables.gaps, errors))
     for name, table in vars(tables).items():
         store.write_csv(name, table)
     store.write_csv("calibration", calibration_table(found))
-    errors = errors_table(found, {probe.probe_id: probe.subject for probe in probes}, chosen)
     if len(errors) or store.has_table("errors"):
         store.write_csv("errors", errors)
     store.write_csv("agreement", agreement_table(store))
@@ -105,6 +109,15 @@ def analyze(store: Store, references: Sequence[str], claim: str, settings: Confi
         reference_digests={reference.name: reference.digest() for reference in loaded},
         files=store.digests(),
     )
+
+
+def _where_errors_are_alike(gaps: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+    """Gaps that are corrected only where no subject is shown to have errors of its own: all are taken to be alike."""
+    rows = errors[errors["flagged"].astype(bool)]
+    flagged = set(zip(rows["classifier"], rows["attribute"], strict=True))
+    apart = np.array([key in flagged for key in zip(gaps["classifier"], gaps["attribute"], strict=True)], dtype=bool)
+    kept: pd.DataFrame = gaps.assign(**{name: gaps[name].mask(apart) for name in CORRECTED})
+    return kept
 
 
 def _write_details(store: Store, record: Mapping[str, Any], probes: Sequence[Probe], level: float) -> None:

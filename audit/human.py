@@ -144,14 +144,17 @@ def majority(table: pd.DataFrame) -> pd.DataFrame:
         table: labels, as in human/labels.csv.
 
     Returns:
-        sample_id, attribute, class, sampling_probability (the mean over the image's rows), in order of sample_id and
-        attribute.
+        sample_id, attribute, class, sampling_probability, in order of sample_id and attribute. The probability is the
+        mean over the image's rows; of simple random draws alone, several of different sizes, it is the mean over all
+        rows, since every image then had the same chance to be in one of them.
     """
     keys = ["sample_id", "attribute"]
     votes = table.groupby([*keys, "class"], sort=True).size().rename("votes").reset_index()
     top = votes[votes["votes"] == votes.groupby(keys)["votes"].transform("max")]
     tied = top.duplicated(keys, keep=False)
     answers = top.assign(**{"class": top["class"].mask(tied, UNCLEAR)}).drop_duplicates(keys)
+    if (table["stratum"] == EVERY).all() and table["sampling_probability"].nunique() > 1:
+        table = table.assign(sampling_probability=table["sampling_probability"].mean())
     chance = table.groupby(keys, sort=True)["sampling_probability"].mean().reset_index()
     return answers.drop(columns="votes").merge(chance, on=keys)
 

@@ -17,7 +17,9 @@ import pytest
 from helpers import Noise, Tint, noise_run, probes, record
 from hypothesis import given
 from hypothesis import strategies as st
+from noise_audit import noise_audit
 
+import audit
 from audit import human
 from audit.annotation import draw
 from audit.calibration import ERRORS, calibration_table, calibrations, errors_table, tabulate
@@ -130,6 +132,17 @@ def test_images_of_some_probes_alone(store: Store) -> None:
     weights, squares = (part[name].sum(axis=0) for part in (found.by_probe, found.squares_by_probe))
     effective = np.divide(weights**2, squares, out=np.zeros_like(weights), where=squares > 0)
     assert np.allclose(found.columns([name]).sum(axis=0), effective)
+
+
+def test_images_of_several_random_draws_had_equal_chances(store: Store) -> None:
+    drawn = pd.concat([people(store, 30), people(store, 90, seed=1)])
+    human.write(store, drawn.drop_duplicates(["sample_id", "rater"]))
+    found = calibrations(store)["tint", "gender"]
+    assert found.images == drawn["sample_id"].nunique() > 90
+    assert not found.weighted and np.array_equal(found.table, found.counts)
+    mixed = pd.concat([people(store, 30), people(store, 30, stratified=True, seed=1)])
+    human.write(store, mixed.drop_duplicates(["sample_id", "rater"]))
+    assert calibrations(store)["tint", "gender"].weighted
 
 
 def test_errors_by_subject_are_counted_from_the_images(store: Store) -> None:
@@ -294,3 +307,23 @@ def test_another_instrument_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"was labelled by another instrument \(tint\) than .*same one\.") as raised:
         load([str(other.root)], store)
     assert not re.search(r"\n", str(raised.value))
+
+
+def test_the_gap_is_not_corrected_where_errors_are_flagged(tmp_path: Path) -> None:
+    run = Store.open(noise_audit(tmp_path / "run", images=40))
+    table = draw(run, 80, 0).table.merge(human.predictions(run, "tint", run_samples(run)), on=["sample_id", "probe_id"])
+    wrong = table["probe_id"].eq(table["probe_id"].iloc[0])
+    for others, flagged in ((False, False), (True, True)):
+        turned = table["predicted"].map({"woman": "man", "man": "woman"}).fillna("unclear")
+        answers = turned.where(wrong & others, table["predicted"])
+        rows = zip(table["sample_id"], answers, strict=True)
+        given = [(sample, "anna", "gender", answer, "all", 1.0) for sample, answer in rows]
+        human.write(run, human.frame(dict(zip(human.COLUMNS, row, strict=True)) for row in given))
+        found = audit.analyze(run.root, report=False)
+        assert found.table("errors")["flagged"].any() == flagged
+        assert found.gaps()["gap_corrected"].isna().all() == flagged
+        assert found.gaps()["gap"].notna().all()
+
+
+def run_samples(run: Store) -> list[str]:
+    return [sample for part in run.label_parts("tint", ["sample_id"]) for sample in part["sample_id"].to_pylist()]
