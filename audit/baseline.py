@@ -34,6 +34,8 @@ NO_ANSWER = "."
 """Stands for an image that has no answer: refused, failed or forgotten."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _RECORD = ("rolecall", "created", "finished", "primary", "plan", "threads", "dtype", "device", "sequential")
+_SETTINGS = ("alpha", "delta", "draws", "seed")
+"""Keys of the configuration that a comparison needs."""
 _OUTCOMES = ("ok", "refused", "failed")
 
 
@@ -91,6 +93,7 @@ def _content(answers: Answers, references: Mapping[str, str]) -> dict[str, Any]:
         "schema": SCHEMA,
         "name": answers.name,
         **{key: record[key] for key in _RECORD if key in record},
+        "config": {"resolved": _settings(record)},
         "model": record["model"],
         "suite": {key: record["suite"][key] for key in ("name", "version", "digest")},
         "classifiers": {
@@ -115,6 +118,11 @@ def _content(answers: Answers, references: Mapping[str, str]) -> dict[str, Any]:
             _calibration(each.calibration) for each in answers.evidence.values() if each.calibration is not None
         ],
     }
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    resolved = (record.get("config") or {}).get("resolved") or {}
+    return {key: resolved[key] for key in _SETTINGS if key in resolved}
 
 
 def _probe(probe: Probe) -> dict[str, Any]:

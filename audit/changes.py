@@ -151,10 +151,11 @@ def part(counts: Counts, places: Sequence[int] | np.ndarray[Any, Any]) -> Counts
 def _change(question: Question, reference: Floats, settings: Settings) -> GapChange:
     x_old, x_new = question.baseline.array(), question.other.array()
     ordered, pairs = question.baseline.ordered, question.pairs
-    whole = gap_change(x_new, x_old, reference, paired=pairs, ordered=ordered)
+    how: Any = {"paired": pairs, "ordered": ordered, "same": question.same}
+    whole = gap_change(x_new, x_old, reference, **how)
     if settings.claim == "list" or not int(whole.probes[0]):
         return whole
-    each = gap_change(x_new, x_old, reference, paired=pairs, ordered=ordered, lists=len(x_old))
+    each = gap_change(x_new, x_old, reference, **how, lists=len(x_old))
     return _of_population(whole, each, question.baseline.table["subject"].to_numpy(), settings.alpha)
 
 
@@ -163,7 +164,7 @@ def _of_population(whole: GapChange, each: GapChange, subjects: np.ndarray[Any, 
     columns = pd.DataFrame({name: getattr(each, name) for name in ("squared", "total", "old", "new")})
     means = columns.groupby(subjects, sort=False).mean().dropna()
     number = len(means)
-    error = total_error = np.full(1, np.inf)
+    error = total_error = np.full(1, 1e6)  # of one subject nothing is known: the interval is all of −1 … 1
     if number > 1:
         t = float(special.stdtrit(number - 1, 1 - alpha / 2))
         spread = means.std(ddof=1) / np.sqrt(number) * t / quantile(alpha / 2)

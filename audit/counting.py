@@ -25,20 +25,21 @@ COLUMNS = ("probe_id", "index", "attribute", "class")
 """What is read of the labels: who they belong to, and the answers."""
 
 
-def count(store: Store, classifier: str) -> tuple[list[Counts], list[JointCounts]]:
+def count(store: Store, classifier: str, *, together: bool = True) -> tuple[list[Counts], list[JointCounts]]:
     """The narrow waist: images by probe and class, those without a class in their own columns; and images by the
     classes of several attributes at once (all pairs and triples).
 
     Args:
         store: the run.
         classifier: name of the classifier.
+        together: whether to count by several attributes at once too.
     """
     probes = store.probes()
     planned, outcomes = store.planned(), _outcomes(store)
     questions = store.record()["classifiers"][classifier]["questions"]
     groups = [
         pair
-        for size in range(2, min(len(questions), 3) + 1)
+        for size in (range(2, min(len(questions), 3) + 1) if together else ())
         for pair in combinations([question["attribute"] for question in questions], size)
     ]
     answers: Counter[tuple[str, str, str]] = Counter()

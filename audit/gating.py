@@ -1,4 +1,7 @@
-"""`rolecall gate` in Python: a stored run and a baseline → a verdict. Needs no generator, no classifier, no network."""
+"""`rolecall gate` in Python: a stored run and a baseline → a verdict.
+
+Needs no generator, no classifier, no network, unless it is to make more images.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,18 @@ from typing import TYPE_CHECKING
 
 from audit.baseline import read_baseline, write_baseline
 from audit.errors import UsageError
+from audit.looks import further
 from audit.pairs import Answers, read_answers
 from audit.parts import sha256_of, write_bytes
 from audit.policy import Policy, read_policy
 from audit.record import check_complete
 from audit.reference import Reference, load_reference, reference_names
-from audit.store import Store
+from audit.statistics.noninferiority import INCONCLUSIVE
+from audit.store import Store, now
 from audit.verdict import Verdict, decide, default_policy
 
 if TYPE_CHECKING:
+    from audit.progress import Progress
     from audit.results import Run
 
 FILE = "verdict.json"
@@ -30,8 +36,14 @@ def gate(
     baseline: str | Path | Run | None = None,
     policy: str | Path | Policy | None = None,
     check: bool = True,
+    make_more: int | None = None,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Whether a run keeps to a policy: pass, fail or inconclusive.
+
+    With `make_more`, further images of an inconclusive run are made with its own model and labelled, and it is judged
+    again: at the numbers of images that the policy declares, or at three up to `make_more`. All looks together keep to
+    the error rates of the policy. A call that was interrupted continues when it is made again.
 
     Args:
         run: the run to be judged, complete.
@@ -39,14 +51,24 @@ def gate(
         policy: a `Policy`, or the path of a gate.yaml or of a pyproject.toml with a table `tool.rolecall.gate`. Without
             one the gap of each attribute may worsen by .05 against the baseline.
         check: compare the files of the runs with the digests in run.json first.
+        make_more: images a probe that the run may be extended to.
+        progress: what is said while images are made; nothing by default.
 
     Returns:
-        The verdict; it is also written to verdict.json in the run.
+        The verdict; it is also written to verdict.json in the run. An earlier one is removed first, so that none stays
+        where this call is refused.
 
     Raises:
         UsageError: if a run, baseline or policy cannot be used, or they do not fit; in one line.
     """
+    withdraw(run)
     store = _store(run)
+    maker = None
+    if make_more is not None:
+        from audit.make_more import Maker
+
+        maker = Maker(store, progress)
+        maker.finish()
     new = answers_of(store, check=check)
     old = read_side(baseline, check=check) if baseline is not None else None
     if policy is None:
@@ -55,9 +77,40 @@ def gate(
     else:
         chosen = policy if isinstance(policy, Policy) else read_policy(Path(policy))
         references = references_of(store, (line.reference for line in chosen.lines if line.reference))
-    verdict = decide(new, old, chosen, references)
+    chosen = chosen.with_more(make_more)
+    while True:
+        verdict = decide(new, old, chosen, references)
+        _remember(store, verdict)
+        size = next_size(verdict, old, make_more)
+        if maker is None or size is None:
+            break
+        maker.extend(size)
+        new = answers_of(store, check=check)
     write_bytes(store.root / FILE, (json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
     return verdict
+
+
+def withdraw(run: str | Path | Run) -> None:
+    """Remove the last verdict on a run, if `run` is one: no verdict may stay where a later call is refused."""
+    root = Path(run) if isinstance(run, str | Path) else run.path
+    if (root / "run.json").is_file():
+        (root / FILE).unlink(missing_ok=True)
+
+
+def next_size(verdict: Verdict, old: Answers | None, make_more: int | None) -> int | None:
+    """Images a probe of the next look; None if there is none, or if no further image can decide a line."""
+    looks = verdict.looks
+    if verdict.found != INCONCLUSIVE or not any(further(line, looks, old) for line in verdict.lines):
+        return None
+    return next((size for size in looks.sizes if looks.images < size <= (make_more or 0)), None)
+
+
+def _remember(store: Store, verdict: Verdict) -> None:
+    """Keep in run.json at how many images and at which error rates the run was judged: later verdicts count that."""
+    looks = store.record().get("looks") or []
+    rates = {"images": verdict.looks.images, "alpha": verdict.looks.alpha, "wrong_pass": verdict.looks.wrong_pass}
+    if not any(rates.items() <= look.items() for look in looks):
+        store.update(looks=[*looks, {"time": now(), **rates, "found": verdict.found}])
 
 
 def read_side(where: str | Path | Run, *, check: bool = True) -> Answers:
@@ -82,7 +135,7 @@ def answers_of(store: Store, *, check: bool = True) -> Answers:
     if record.get("sequential"):
         raise UsageError(
             f"{store.root} stopped its probes when they were decided: how many images each has depends on what "
-            "they show, which a gate does not allow for. Make a run with a fixed number of images."
+            "they show, which a comparison does not allow for. Make a run with a fixed number of images."
         )
     if not record.get("finished"):
         raise UsageError(f"{store.root} has no tables yet. Make them: rolecall analyze {store.root}")
@@ -100,7 +153,15 @@ def check_digests(store: Store) -> None:
     Raises:
         UsageError: naming the first file that differs.
     """
-    for name, digest in store.record().get("files", {}).items():
+    named = store.record().get("files", {})
+    for parts in (store.samples, *map(store.labels, store.classifiers())):
+        for part in parts.present():
+            if part.path.relative_to(store.root).as_posix() not in named:
+                raise UsageError(
+                    f"{part.path} was added after the run was analysed: run.json does not name it. Remove it, or make "
+                    f"the tables again: rolecall analyze {store.root}"
+                )
+    for name, digest in named.items():
         if name.split("/")[0] not in ("samples", "labels", "human", "calibration", "references", "probes.parquet"):
             continue
         path = store.root / name

@@ -56,6 +56,8 @@ class Question:
     lost: Tables | None
     """J × 2 × 2: paired images without a class, with one; by the baseline (rows) and the other run (columns)."""
     evidence: tuple[Evidence, Evidence]
+    same: bool = False
+    """Whether both runs asked the same model with the same seeds: what they answer alike is then no chance."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def read_answers(store: Store) -> Answers:
     record = store.record()
     done = store.classifiers()
     names = [name for name in record["classifiers"] if name in done]
-    counts = {(each.classifier, each.attribute): each for name in names for each in count(store, name)[0]}
+    tables = [table for name in names for table in count(store, name, together=False)[0]]
+    counts = {(each.classifier, each.attribute): each for each in tables}
     found = calibrations(store, record.get("calibration") or (), names)
     evidence = {
         key: Evidence(found.get(key), people=bool(record["classifiers"][key[0]]["card"].get("people")))
@@ -98,20 +101,19 @@ def match_runs(baseline: Answers, other: Answers) -> Match:
     """
     probes, left_out = _common(baseline, other)
     why = unpaired(baseline, other)
-    questions = []
+    questions, troubles = [], []
     for key in baseline.counts:
         trouble = _trouble(key, baseline, other)
         if trouble:
-            left_out.append(trouble)
+            troubles.append(trouble)
             continue
         questions.append(_question(key, probes, baseline, other, paired=not why))
     if not questions:
-        asked = [", ".join(dict.fromkeys(name for name, _ in each.counts)) for each in (baseline, other)]
         raise UsageError(
-            f"{baseline.name} and {other.name} have no classifier and attribute in common (labelled by {asked[0]} and "
-            f"by {asked[1]}). Label one of them again with: rolecall label RUN --classifier NAME"
+            f"{baseline.name} and {other.name} have no classifier and attribute in common: {' '.join(troubles)} Label "
+            "one of them again with: rolecall label RUN --classifier NAME"
         )
-    return Match(tuple(questions), why, tuple(left_out))
+    return Match(tuple(questions), why, (*left_out, *troubles))
 
 
 def unpaired(baseline: Answers, other: Answers) -> str:
@@ -216,7 +218,9 @@ def _question(
         classes = sides[0].classes
         pairs = pair_tables(frames[0], frames[1], names, classes)
         lost = _lost(frames, sides, names, pairs.sum(axis=(1, 2)))
-    return Question(*key, probes, sides[0], sides[1], pairs, lost, (baseline.evidence[key], other.evidence[key]))
+    models = [(each.record.get("model") or {}).get("fingerprint") for each in (baseline, other)]
+    evidence = (baseline.evidence[key], other.evidence[key])
+    return Question(*key, probes, sides[0], sides[1], pairs, lost, evidence, paired and models[0] == models[1])
 
 
 def _lost(frames: Sequence[pd.DataFrame], sides: Sequence[Counts], names: Sequence[str], both: Tables) -> Tables:

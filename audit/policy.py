@@ -68,17 +68,54 @@ class Line(BaseModel):
         return " ".join([*(part for part in parts if part), rule, f"{self.limit:g}"])
 
 
+class More(BaseModel):
+    """How a gate may look again at a run that it found inconclusive, declared before its first look."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int = Field(ge=1)
+    """Images a probe at most."""
+    looks: int = Field(default=3, ge=2, le=20)
+    """Looks at most, the first one included; each has its part of the error rates."""
+
+
 class Policy(BaseModel):
-    """All lines of a gate, and the error rate of its verdict."""
+    """All lines of a gate, and the error rates of its verdict."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """Chance of a false alarm of all lines together, and of a wrong pass of each."""
+    """Chance of a false alarm, of all lines together."""
+    wrong_pass: float | None = Field(default=None, gt=0, lt=0.5)
+    """Chance of a wrong pass, of each line; by default `alpha`."""
+    more: More | None = None
+    """Further images that `--make-more` may make; None if the gate looks once."""
     inconclusive: Literal["inconclusive", "pass", "fail"] = "inconclusive"
     """What an inconclusive gate ends as."""
     lines: tuple[Line, ...] = Field(min_length=1)
+
+    @property
+    def wrong_pass_rate(self) -> float:
+        """Chance of a wrong pass, of each line."""
+        return self.alpha if self.wrong_pass is None else self.wrong_pass
+
+    def with_more(self, images: int | None) -> Policy:
+        """The same, looking again at up to so many images a probe if it does not say how itself.
+
+        Raises:
+            UsageError: if it declares fewer.
+        """
+        if images is None:
+            return self
+        if self.more is None:
+            return self.model_copy(update={"more": More(images=images)})
+        if images > self.more.images:
+            raise UsageError(
+                f"--make-more {images} is above the {self.more.images} images a probe that the policy declares. Give "
+                f"--make-more {self.more.images}, or declare more before a run is first judged."
+            )
+        return self
 
 
 def read_policy(path: Path) -> Policy:
@@ -120,14 +157,14 @@ def _table(path: Path) -> Mapping[str, Any] | None:
 
 
 def _explain(error: ValidationError, origin: str) -> str:
-    fault = error.errors()[0]
+    fault = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")  # what else is amiss may follow
     place = list(fault["loc"])
     where = origin
     if place[:1] == ["lines"] and len(place) > 1:
         where = f"line {int(place[1]) + 1} of {origin}"
         place = place[2:]
     if fault["type"] == "extra_forbidden":
-        model = Line if where != origin else Policy
+        model = Line if where != origin else More if place[0] == "more" and len(place) > 1 else Policy
         return f"unknown key {place[-1]!r} in {where}. {nearest(str(place[-1]), model.model_fields)}"
     said = str(fault.get("ctx", {}).get("error") or fault["msg"][0].lower() + fault["msg"][1:])
     name = f"{'.'.join(map(str, place))}: " if place else ""

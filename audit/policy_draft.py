@@ -20,8 +20,13 @@ _HEAD = """\
 # Written from the run {name}; the figures in comments are that run's.
 version: 1
 
-# Chance of a false alarm of all lines together, and of a wrong pass of each line.
+# Chance of a false alarm, of all lines together, and of a wrong pass, of each line.
 alpha: 0.05
+wrong_pass: 0.05
+
+# While it is inconclusive, rolecall gate --make-more makes further images of a run and looks again: up to so many
+# images a probe, in so many looks, each of which has its part of both chances. Declare it before a run is first judged.
+# more: {{images: 200, looks: 3}}
 
 # What an inconclusive gate ends as: inconclusive (exit code 4), pass (0) or fail (3).
 inconclusive: inconclusive

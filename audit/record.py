@@ -148,9 +148,9 @@ def check_complete(store: Store, record: Mapping[str, Any]) -> None:
     """
     made, batches = len(store.samples.batches()), record["plan"]["batches"]
     if made < batches:
+        again = "the command that began it" if not record.get("extended") else "rolecall gate with --make-more"
         raise UsageError(
-            f"{store.root} is not complete: {made} of {batches} batches are made. "
-            "Run the command that began it again to continue."
+            f"{store.root} is not complete: {made} of {batches} batches are made. Run {again} again to continue."
         )
 
 

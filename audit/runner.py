@@ -69,7 +69,7 @@ def make(
         finally:
             if images is not None:
                 images.close()
-    return len(store.samples.batches()) == len(source)
+    return len(store.samples.batches()) >= len(source)  # more, if further images of the run were made
 
 
 def make_in_rounds(

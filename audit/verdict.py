@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,17 @@ from audit.changes import part
 from audit.compared import match
 from audit.counts import Counts, eligible
 from audit.errors import UsageError, nearest
-from audit.pairs import Answers, Match, Question, match_runs
+from audit.looks import Looks, looks_of, said, stuck
+from audit.pairs import Answers, Match, Question
 from audit.policy import Line, Policy
+from audit.shared_images import match_shared
 from audit.statistics.gap_change import gap_change
 from audit.statistics.noninferiority import (
     FAIL,
     INCONCLUSIVE,
     PASS,
     Decision,
+    at_rates,
     bound_of_gap,
     bound_of_share,
     decide_worsening,
@@ -85,6 +88,10 @@ class Verdict:
     lines: tuple[Judged, ...]
     unpaired: str
     """Why images are not pairs, as half a sentence; empty if they are, or if there is no baseline."""
+    looks: Looks
+    """At how many images a probe it was judged, and at which error rates."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of the looks, and of lines that no further image of the run decides; a sentence each."""
 
     @property
     def verdict(self) -> str:
@@ -116,9 +123,13 @@ class Verdict:
             "run": self.run,
             "baseline": self.baseline,
             "alpha": self.policy.alpha,
+            "wrong_pass": self.policy.wrong_pass_rate,
+            "images": self.looks.images,
+            "looks": self.looks.to_dict(),
             "inconclusive": self.policy.inconclusive,
             "unpaired": self.unpaired,
             "images_needed": self.images_needed,
+            "notes": list(self.notes),
             "lines": [each.to_dict() for each in self.lines],
         }
 
@@ -133,13 +144,16 @@ class Verdict:
         columns = ["line", "verdict", "value", "low", "high", "p_value", "images_needed"]
         table = self.table()[columns].to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
         against = f" against {html.escape(self.baseline)}" if self.baseline else ""
-        return f"<p><b>{self.found}</b>: {html.escape(self.run)}{against}</p>{table}"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<p><b>{self.found}</b>: {html.escape(self.run)}{against}</p>{table}{notes}"
 
 
 def decide(new: Answers, old: Answers | None, policy: Policy, references: Mapping[str, Reference]) -> Verdict:
     """Judge a run by a policy.
 
-    Lines are decided one by one; `fail` then holds for all of them together (Holm 1979), `pass` needs every line.
+    Lines are decided one by one; `fail` then holds for all of them together (Holm 1979), `pass` needs every line. A
+    policy that declares several looks is judged with its part of the error rates at each. Of runs in pairs that have
+    different numbers of images, those that both have are compared.
 
     Args:
         new: answers of the run.
@@ -160,10 +174,11 @@ def decide(new: Answers, old: Answers | None, policy: Policy, references: Mappin
             raise UsageError(
                 "the policy compares with a baseline. Name it with --baseline RUN or --baseline FILE.json."
             )
-        compared = match_runs(old, new)
+        compared = match_shared(old, new)
         _check_probes(old, new)
-    each = [_judge(line, new, compared, policy, references) for line in policy.lines]
-    decisions = with_holm([decision for decision, _ in each], policy.alpha)
+    looks = looks_of(policy, new, old if compared else None, paired=compared is not None and not compared.unpaired)
+    each = [_judge(line, new, compared, looks, references) for line in policy.lines]
+    decisions = with_holm([decision for decision, _ in each], looks.alpha)
     lines = tuple(
         Judged(
             line=line,
@@ -179,8 +194,10 @@ def decide(new: Answers, old: Answers | None, policy: Policy, references: Mappin
     )
     verdicts = {line.verdict for line in lines}
     found = FAIL if FAIL in verdicts else INCONCLUSIVE if INCONCLUSIVE in verdicts else PASS
-    baseline = old.name if old is not None and compared is not None else ""
-    return Verdict(new.name, baseline, policy, found, lines, compared.unpaired if compared else "")
+    against = old if compared is not None else None
+    notes = [*said(looks, policy), *stuck(lines, looks, against, policy)]
+    name, why = (against.name, compared.unpaired) if against and compared else ("", "")
+    return Verdict(new.name, name, policy, found, lines, why, looks, tuple(notes))
 
 
 def _check_probes(old: Answers, new: Answers) -> None:
@@ -231,16 +248,16 @@ def _first(record: Mapping[str, Any], known: set[str]) -> str:
 
 
 def _judge(
-    line: Line, new: Answers, compared: Match | None, policy: Policy, references: Mapping[str, Reference]
+    line: Line, new: Answers, compared: Match | None, looks: Looks, references: Mapping[str, Reference]
 ) -> tuple[Decision, dict[str, Any]]:
     counts = _counts_of(line, new)
     facts = {"classifier": counts.classifier, "attribute": counts.attribute, "paired": False}
     if line.against_baseline and compared is not None:
         question = _question_of(counts, compared)
         facts["paired"] = question.pairs is not None
-        decision, probes, images = _against(line, question, policy, references)
+        decision, probes, images = _against(line, question, looks, references)
     else:
-        decision, probes, images = _alone(line, counts, new.probes, policy, references)
+        decision, probes, images = _alone(line, counts, new.probes, looks, references)
     return decision, {**facts, "probes": probes, "images": images}
 
 
@@ -278,7 +295,7 @@ def _reference(line: Line, references: Mapping[str, Reference]) -> Reference:
 
 
 def _against(
-    line: Line, question: Question, policy: Policy, references: Mapping[str, Reference]
+    line: Line, question: Question, looks: Looks, references: Mapping[str, Reference]
 ) -> tuple[Decision, int, float]:
     """A line that compares with the baseline."""
     if line.measure == "gap":
@@ -290,18 +307,20 @@ def _against(
             reference,
             paired=question.pairs,
             ordered=question.baseline.ordered,
+            same=question.same,
         )
-        decision = decide_worsening(change, delta=line.limit, alpha=policy.alpha)
+        decision = _at(looks, lambda alpha: decide_worsening(change, delta=line.limit, alpha=alpha))
         return decision, int(change.probes[0]), float(change.images[0])
     places = np.flatnonzero([probe.people == "one" for probe in question.probes])
     new, old = (_lost(part(each, places)) for each in (question.other, question.baseline))
     pairs = None if question.lost is None else question.lost[places][:, ::-1, ::-1]
-    decision = decide_share_change(*new, *old, paired=pairs, delta=line.limit, alpha=policy.alpha)
+    rule: Any = {"paired": pairs, "same": question.same, "delta": line.limit}
+    decision = _at(looks, lambda alpha: decide_share_change(*new, *old, **rule, alpha=alpha))
     return decision, len(places), float(np.mean([new[1], old[1]])) if len(places) else float("nan")
 
 
 def _alone(
-    line: Line, counts: Counts, probes: Sequence[Probe], policy: Policy, references: Mapping[str, Reference]
+    line: Line, counts: Counts, probes: Sequence[Probe], looks: Looks, references: Mapping[str, Reference]
 ) -> tuple[Decision, int, float]:
     """A line about the run itself."""
     if line.measure in ("gap", "worst_probe"):
@@ -310,14 +329,18 @@ def _alone(
         x = counts.array()
         used = (x.sum(axis=1) > 1) & ~np.isnan(reference).any(axis=1)
         bound = bound_of_gap if line.measure == "gap" else bound_of_worst_gap
-        decision = bound(x, reference, line.limit, ordered=counts.ordered, alpha=policy.alpha)
+        decision = _at(looks, lambda alpha: bound(x, reference, line.limit, ordered=counts.ordered, alpha=alpha))
         return decision, int(used.sum()), float(x[used].sum(axis=1).mean()) if used.any() else float("nan")
     places = np.flatnonzero([probe.people == "one" for probe in probes])
     lost, asked = _lost(part(counts, places))
     images = float(asked.mean()) if len(places) else float("nan")
     if line.measure == "missing":
         lost, asked = lost.sum(keepdims=True), asked.sum(keepdims=True)
-    return bound_of_share(lost, asked, line.limit, alpha=policy.alpha), len(places), images
+    return _at(looks, lambda alpha: bound_of_share(lost, asked, line.limit, alpha=alpha)), len(places), images
+
+
+def _at(looks: Looks, judge: Callable[[float], Decision]) -> Decision:
+    return at_rates(judge, looks.alpha, looks.wrong_pass)
 
 
 def _known(line: Line, counts: Counts, probes: Sequence[Probe], shown: Any, references: Mapping[str, Reference]) -> Any:

@@ -57,7 +57,8 @@ class Plan:
     """All images of a run.
 
     `images` is the number of images per probe, `seed` the run's seed, `batch_size` the number of samples made at
-    once, `fingerprint` the generator's (JSON-able).
+    once, `fingerprint` the generator's (JSON-able). A plan that continues a run asks for the images from index `first`
+    on.
     """
 
     probes: Sequence[Probe]
@@ -65,11 +66,12 @@ class Plan:
     seed: int
     batch_size: int
     fingerprint: Mapping[str, object]
+    first: int = 0
 
     @property
     def samples(self) -> int:
         """Number of samples in the plan."""
-        return len(self.probes) * self.images
+        return len(self.probes) * (self.images - self.first)
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -94,11 +96,11 @@ class Plan:
         Raises:
             IndexError: if the plan has no such probe or image.
         """
-        if not (0 <= probe < len(self.probes) and 0 <= first < self.images):
+        if not (0 <= probe < len(self.probes) and self.first <= first < self.images):
             raise IndexError(f"the plan has no image {first} of probe {probe}.")
         model = digest_of(dict(self.fingerprint))
         last = min(first + self.batch_size, self.images)
-        start = probe * self.images
+        start = probe * (self.images - self.first) - self.first
         return Batch(number, tuple(self._sample(s, model) for s in range(start + first, start + last)))
 
     def numbers(self, shard: tuple[int, int] = (1, 1)) -> Iterator[int]:
@@ -107,8 +109,8 @@ class Plan:
         return iter(range(part - 1, len(self), parts))
 
     def _sample(self, number: int, model: str) -> Sample:
-        probe = self.probes[number // self.images]
-        index = number % self.images
+        place, further = divmod(number, self.images - self.first)
+        probe, index = self.probes[place], self.first + further
         seed = seed_of(self.seed, probe.probe_id, index)
         sample_id = digest_of({"model": model, "prompt": probe.text, "seed": seed})
         return Sample(number, sample_id, probe.probe_id, index, seed, probe.text)

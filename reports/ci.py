@@ -14,7 +14,8 @@ COMMENT_LIMIT = 65_536
 """Characters of a comment that GitHub takes; a step's summary may have 1 MiB."""
 MARKS = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
 LIMITS = (
-    "A run as good as its baseline fails in at most {alpha} of the cases, and a line passes wrongly in as many. "
+    "A run as good as its baseline fails in at most {alpha} of the cases; a line that is worse by what is tolerated "
+    "passes in at most {wrong_pass}. "
     "What is measured is what a classifier perceives in pictures, not anyone's identity."
 )
 _BAR = 20
@@ -42,8 +43,9 @@ def junit(verdict: Mapping[str, Any]) -> str:
     root = ElementTree.Element("testsuites", attributes)
     suite = ElementTree.SubElement(root, "testsuite", attributes)
     properties = ElementTree.SubElement(suite, "properties")
-    for key in ("verdict", "found", "baseline", "alpha", "images_needed"):
-        ElementTree.SubElement(properties, "property", name=key, value=_clean(verdict[key]))
+    for key in ("verdict", "found", "baseline", "alpha", "wrong_pass", "images", "images_needed", "notes"):
+        value = " ".join(verdict[key]) if key == "notes" else verdict[key]
+        ElementTree.SubElement(properties, "property", name=key, value=_clean(value))
     for line, state in zip(lines, states, strict=True):
         name = _clean(line["name"])
         case = ElementTree.SubElement(suite, "testcase", classname="rolecall.gate", name=name, time="0")
@@ -116,7 +118,10 @@ def _markdown(verdict: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], le
         parts += ["", f"{left} more lines are left out here; all are in verdict.json."]
     if verdict["images_needed"]:
         parts += ["", f"About {verdict['images_needed']:,} images a probe and run would decide what is inconclusive."]
-    parts += ["", LIMITS.format(alpha=f"{verdict['alpha']:.0%}")]
+    for note in verdict["notes"]:
+        parts += ["", _text(note)]
+    rates = {name: f"{100 * rate:.3g} %" for name, rate in verdict["looks"]["total"].items()}
+    parts += ["", LIMITS.format(**rates)]
     return "\n".join(parts) + "\n"
 
 

@@ -231,7 +231,7 @@ def test_runs_that_do_not_fit_are_refused_in_one_line(noise: Answers, runs: dict
         match_runs(noise, dataclasses.replace(noise, name="b", probes=(probe,)))
     entry = {**noise.record["classifiers"]["tint"], "fingerprint": {"kind": "tint", "margin": 0.5}}
     other = dataclasses.replace(noise, name="b", record={**noise.record, "classifiers": {"tint": entry}})
-    with pytest.raises(UsageError, match=r"no classifier and attribute in common .* rolecall label"):
+    with pytest.raises(UsageError, match=r"no classifier and attribute in common: tint is another .* rolecall label"):
         match_runs(noise, other)
 
 

@@ -19,6 +19,11 @@ _TIES = 1e-9
 """Simulated statistics within this relative distance of the observed one are equal to it."""
 _ENUMERATED = 13
 """Up to so many prompts all signs are gone through instead of drawn."""
+_FEW = 256
+"""Pairs that disagree in a table up to which signs are drawn, instead of binomial numbers of flips."""
+_TOGETHER, _AT_ONCE = 256, 1024
+"""Tables and draws of one matrix product."""
+_SIGNS = np.array([-1.0, 1.0])
 
 
 class Permuted(NamedTuple):
@@ -59,7 +64,8 @@ def marginal_homogeneity(pairs: npt.ArrayLike, draws: int, rng: np.random.Genera
     """Permutation test that two paired runs have the same shares of k classes: each pair is flipped with chance ½.
 
     The statistic is d' V⁺ d of the differences d of the margins (Stuart 1955, Maxwell 1970), where V, of Σ_b (N_ab +
-    N_ba) on the diagonal and −(N_ab + N_ba) off it, does not change by flips. Flips of the pairs (a, b) are binomial.
+    N_ba) on the diagonal and −(N_ab + N_ba) off it, does not change by flips. Tables in which few pairs disagree share
+    the signs that are drawn; each turns them in its own random way, so that Monte Carlo errors are uncorrelated.
 
     Args:
         pairs: tables of pairs, J × k (old) × k (new). One table summed over probes tests this list.
@@ -81,14 +87,43 @@ def marginal_homogeneity(pairs: npt.ArrayLike, draws: int, rng: np.random.Genera
     moves = np.zeros((above.size, k))
     moves[np.arange(above.size), above] = 1
     moves[np.arange(above.size), below] = -1
-    p_value = np.ones(len(tables))
-    for j, table in enumerate(tables):
-        one, other = table[above, below], table[below, above]
-        either = one + other
-        inverse = _inverse((moves.T * either) @ moves)
-        flipped = 2.0 * rng.binomial(either.astype(np.int64), 0.5, size=(draws, either.size)) - either
-        p_value[j] = _monte_carlo(_lengths((one - other) @ moves, inverse), _lengths(flipped @ moves, inverse))
-    return p_value
+    one, other = tables[:, above, below], tables[:, below, above]
+    either = (one + other).astype(np.int64)
+    # d' V⁺ d is the squared length of the steps' sum; V is a Laplacian, whose first eigenvalue is 0.
+    values, vectors = np.linalg.eigh(np.einsum("jc,ca,cb->jab", either, moves, moves))
+    known = values > 1e-10 * values[:, -1:]
+    steps = moves @ (vectors * np.where(known, np.where(known, values, 1) ** -0.5, 0)[:, None])[:, :, 1:]
+    observed = np.square(((one - other)[:, None] @ steps)[:, 0]).sum(axis=1)
+    least = observed - _TIES * np.maximum(1.0, observed)
+    disagree = either.sum(axis=1)
+    reached = np.full(len(tables), float(draws))
+    order = np.argsort(disagree, kind="stable")
+    none, some = np.searchsorted(disagree[order], [1, _FEW + 1])
+    for start in range(none, some, _TOGETHER):
+        group = order[start : min(some, start + _TOGETHER)]
+        reached[group] = _flipped_together(either[group], steps[group], least[group], draws, rng)
+    for j in order[some:]:
+        flipped = 2.0 * rng.binomial(either[j], 0.5, size=(draws, above.size)) - either[j]
+        reached[j] = np.count_nonzero(np.square(flipped @ steps[j]).sum(axis=1) >= least[j])
+    return (1 + reached) / (1 + draws)
+
+
+def _flipped_together(
+    either: npt.NDArray[np.int64], steps: Floats, least: Floats, draws: int, rng: np.random.Generator
+) -> Floats:
+    """How many of the flips of each table are at least as long as `least`: one matrix of signs for all tables."""
+    number, width = len(either), int(either.sum(axis=1).max())
+    pairs = np.zeros((number, width, steps.shape[2]))
+    for j, each in enumerate(either):
+        pairs[j, : each.sum()] = np.repeat(steps[j], each, axis=0)
+    pairs *= rng.choice(_SIGNS, size=(number, width, 1))
+    columns = pairs.transpose(1, 2, 0).reshape(width, -1)
+    reached = np.zeros(number)
+    for start in range(0, draws, _AT_ONCE):
+        signs = rng.choice(_SIGNS, size=(min(_AT_ONCE, draws - start), width))
+        sums = (signs @ columns).reshape(len(signs), -1, number)
+        reached += (np.square(sums, out=sums).sum(axis=1) >= least).sum(axis=0)
+    return reached
 
 
 def sign_flip(differences: npt.ArrayLike, draws: int, rng: np.random.Generator) -> float:
@@ -123,7 +158,7 @@ def sign_flip(differences: npt.ArrayLike, draws: int, rng: np.random.Generator) 
         # A statistic is the same with all signs turned, so that the first one stays.
         signs = np.array([(1, *rest) for rest in product((1, -1), repeat=len(rows) - 1)], dtype=np.float64)
         return float(np.mean(_lengths(signs @ rows, inverse) >= observed - _TIES * max(1.0, float(observed))))
-    signs = rng.choice(np.array([-1.0, 1.0]), size=(draws, len(rows)))
+    signs = rng.choice(_SIGNS, size=(draws, len(rows)))
     return _monte_carlo(observed, _lengths(signs @ rows, inverse))
 
 

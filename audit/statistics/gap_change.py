@@ -69,6 +69,7 @@ def gap_change(
     paired: npt.ArrayLike | None = None,
     ordered: bool = False,
     lists: int = 1,
+    same: bool = False,
 ) -> GapChange:
     """Change of the squared gap of a list of probes, D = mean of (U_new − U_old)/d²max, with its standard error.
 
@@ -78,8 +79,8 @@ def gap_change(
     U_old plus that of U_new less twice the covariance, never below its part that falls with n², plus the square of
     what one image of another class would change: probes that show one class only keep a width.
 
-    Where all images are paired and every pair agrees it is the same run, and the error is 0. A list of fewer than 120
-    pairs can agree by chance although G worsened by .05.
+    Where all images are paired and every pair agrees, the error is 0 if both runs asked the same model. Few images of
+    different models can agree by chance: they keep the width of one image.
 
     Args:
         x_new: counts of the new run, J × k.
@@ -88,6 +89,7 @@ def gap_change(
         paired: tables of pairs with equal seeds that both runs labelled, J × k (old) × k (new); None without pairs.
         ordered: whether the classes are ordered.
         lists: lists of equal length that the probes make up, one after the other.
+        same: whether both runs asked the same model for the same images.
 
     Returns:
         The change of each list. Probes with fewer than 4 images in a run or without a reference are left out.
@@ -107,7 +109,7 @@ def gap_change(
     probes = added(np.ones(parts.used.size))
     m = np.where(probes > 0, probes, np.nan)
     old, new = added(parts.old) / m, added(parts.new) / m
-    moved = added((~parts.equal).astype(np.float64)) > 0
+    moved = (added((~parts.equal).astype(np.float64)) > 0) | (not same)
     quick, total_quick = added(parts.quick) / m**2, added(parts.total_quick) / m**2
     one = added(parts.one) / m**3
     variance = np.where(moved, np.maximum(added(parts.variance) / m**2, quick) + one, 0.0 * m)

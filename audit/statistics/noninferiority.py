@@ -194,6 +194,31 @@ def bound_of_share(x: npt.ArrayLike, n: npt.ArrayLike, limit: float, *, alpha: f
     return Decision(verdict, float(share[worst]), float(low[worst]), float(high[worst]), least, needed)
 
 
+def at_rates(judge: Callable[[float], Decision], alpha: float, wrong_pass: float) -> Decision:
+    """A line with two error rates: it passes at the one, fails at the other.
+
+    Args:
+        judge: the decision with the same rate for both.
+        alpha: chance of a false alarm.
+        wrong_pass: chance of a wrong pass.
+
+    Returns:
+        The decision: its lower bound at level 1 − alpha, its upper one at level 1 − wrong_pass. The images needed are
+        those that decide at the stricter rate.
+    """
+    fails = judge(alpha)
+    if wrong_pass == alpha:
+        return fails
+    passes = judge(wrong_pass)
+    verdict = verdict_of(passes.verdict == PASS, fails.p_value <= alpha)
+    needed = [each.images_needed for each in (passes, fails) if each.images_needed is not None]
+    return fails._replace(
+        verdict=verdict,
+        high=passes.high,
+        images_needed=max(needed, default=None) if verdict == INCONCLUSIVE else None,
+    )
+
+
 def with_holm(decisions: Sequence[Decision], alpha: float = 0.05) -> tuple[Decision, ...]:
     """The lines of one policy: `fail` holds for all of them together (Holm 1979), `pass` for each.
 

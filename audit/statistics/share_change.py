@@ -25,14 +25,17 @@ def decide_share_change(
     n_old: npt.ArrayLike,
     *,
     paired: npt.ArrayLike | None = None,
+    same: bool = False,
     delta: float = 0.05,
     alpha: float = 0.05,
 ) -> Decision:
     """Whether the mean share of a list of prompts rose: against δ to pass, against 0 to fail.
 
     The mean over prompts of p̂_new − p̂_old with the ends of `difference.mean_difference` at one-sided level 1 − α: score
-    intervals of each prompt (Miettinen & Nurminen 1985), or those of pairs (Bonett & Price 2012). The same run against
-    itself passes: where all images are paired and no pair differs, the difference is 0 and certain.
+    intervals of each prompt (Miettinen & Nurminen 1985), or those of pairs (Bonett & Price 2012). Where all images are
+    paired and no pair differs, the difference is 0 and certain if both runs asked the same model. Of different models
+    the bound is exact: with m pairs a prompt and J prompts, a mean rise q leaves no pair that differs in at most
+    (1 − q)^(J·m) of the cases (Jensen's inequality), so that q is at most 1 − α^(1/(J·m)).
 
     Args:
         x_new: counts of the new run, J.
@@ -40,6 +43,7 @@ def decide_share_change(
         x_old: counts of the old run.
         n_old: images they are out of.
         paired: J × 2 × 2 tables of pairs, old (not, with) × new (not, with); None without pairs.
+        same: whether both runs asked the same model for the same images.
         delta: rise that is tolerated.
         alpha: chance of a wrong pass at a rise of δ, and of a false alarm without one.
 
@@ -69,7 +73,7 @@ def decide_share_change(
         if pairs.shape != (used.size, 2, 2):
             raise ValueError(f"tables of pairs must be prompts × 2 × 2 {(used.size, 2, 2)} (got {pairs.shape}).")
         if not (pairs[:, 0, 1] + pairs[:, 1, 0]).any() and np.array_equal(pairs.sum(axis=(1, 2)), n):
-            return Decision(verdict_of(True, False), 0.0, 0.0, 0.0, 1.0, None)
+            return _none_differs(int(used.sum()), float(n[used].min()), same, delta, alpha)
         ends = difference_paired(pairs[:, 1, 1], pairs[:, 0, 1], pairs[:, 1, 0], pairs[:, 0, 0], level)
     mean, whole = mean_difference(difference, ends)
     low, high = float(whole.low), float(whole.high)
@@ -79,6 +83,13 @@ def decide_share_change(
     if verdict == INCONCLUSIVE:
         needed = _needed(mean, low, high, float(n[used].mean()), delta, z)
     return Decision(verdict, mean, low, high, p_value, needed)
+
+
+def _none_differs(prompts: int, images: float, same: bool, delta: float, alpha: float) -> Decision:
+    """All pairs agree: `images` of a prompt, of some prompts."""
+    bound = 0.0 if same else 1 - alpha ** (1 / (prompts * images))
+    needed = None if bound < delta else int(np.log(alpha) / np.log1p(-delta) / prompts) + 1
+    return Decision(verdict_of(bound < delta, False), 0.0, -bound, bound, 1.0, needed)
 
 
 def _needed(mean: float, low: float, high: float, images: float, delta: float, z: float) -> int | None:

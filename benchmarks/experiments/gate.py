@@ -35,7 +35,13 @@ def run(cell: Cell, repeats: int, rng: np.random.Generator) -> Result:
 
 
 def _runs(cell: Cell, lists: int, rng: np.random.Generator) -> Floats:
-    """Tables of pairs of prompts, each with its own distance and direction in each run.
+    """Tables of pairs of prompts."""
+    joint = joint_shares(cell, lists, rng)
+    return rng.multinomial(IMAGES, joint).reshape(-1, cell["k"], cell["k"]).astype(np.float64)
+
+
+def joint_shares(cell: Cell, lists: int, rng: np.random.Generator) -> Floats:
+    """Shares of pairs (lists · prompts × k²), each prompt with its own distance and direction in each run.
 
     A part `tied` of the pairs agrees as often as the shares allow; the others are independent.
     """
@@ -56,7 +62,8 @@ def _runs(cell: Cell, lists: int, rng: np.random.Generator) -> Floats:
     closest = same[:, :, None] * np.eye(k) + (before - same)[:, :, None] * (after - same)[:, None, :] / rest
     joint = tied * closest + (1 - tied) * before[:, :, None] * after[:, None, :]
     joint = np.maximum(joint, 0).reshape(len(joint), -1)
-    return rng.multinomial(IMAGES, joint / joint.sum(axis=1, keepdims=True)).reshape(-1, k, k).astype(np.float64)
+    whole: Floats = joint / joint.sum(axis=1, keepdims=True)
+    return whole
 
 
 def _shares(effect: Floats, towards: np.ndarray, gap: float, k: int) -> Floats:

@@ -98,9 +98,10 @@ def test_several_lists_are_each_as_if_alone():
 def test_same_run_has_no_change_and_no_error(rows, ordered):
     x = np.array([[a, b, a + 4] for a, b in rows], dtype=float)
     same = x[:, :, None] * np.eye(3)
-    change = gap_change(x, x, [0.2, 0.3, 0.5], paired=same, ordered=ordered)
+    change = gap_change(x, x, [0.2, 0.3, 0.5], paired=same, ordered=ordered, same=True)
     assert change.squared[0] == 0
     assert change.error[0] == 0
+    assert gap_change(x, x, [0.2, 0.3, 0.5], paired=same, ordered=ordered).error[0] > 0
     assert gap_change(x, x, [0.2, 0.3, 0.5], ordered=ordered).error[0] > 0
 
 

@@ -17,7 +17,9 @@ EVERY = [(x, n) for n in (1, 2, 7, 20, 50, 333) for x in sorted({0, 1, n // 3, n
 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(wilson, "wilson"), (clopper_pearson, "beta"), (jeffreys, "jeffreys")], ids=lambda v: str(v)
+    ("ours", "theirs"),
+    [(wilson, "wilson"), (clopper_pearson, "beta"), (jeffreys, "jeffreys")],
+    ids=lambda v: getattr(v, "__name__", str(v)),
 )
 def test_agrees_with_statsmodels(ours, theirs, level):
     x, n = np.array(EVERY).T

@@ -87,9 +87,21 @@ def test_same_run_passes_against_itself():
     rng = np.random.default_rng(0)
     for n, probes in ((50, 50), (4, 2)):
         (x,), _ = runs(0.4, 0.4, 1, rng, n, probes)
-        decision = decide_worsening(gap_change(x, x, HALF, paired=x[:, :, None] * np.eye(2)))
+        decision = decide_worsening(gap_change(x, x, HALF, paired=x[:, :, None] * np.eye(2), same=True))
         assert decision.verdict == "pass"
         assert decision[1:5] == (0, 0, 0, 1)
+
+
+def test_few_pairs_of_other_models_rarely_pass_because_none_differs():
+    """Eight pairs of each of four probes, as alike as shares allow that worsen G by .05: a third show no difference."""
+    rng = np.random.default_rng(2)
+    stay, turn = 0.65, 0.025
+    tables = rng.multinomial(8, [stay, 0, turn, 1 - stay - turn], size=(2000, 4)).reshape(-1, 4, 2, 2).astype(float)
+    alike = (tables[:, :, 0, 1] + tables[:, :, 1, 0]).sum(axis=1) == 0
+    assert alike.mean() > 0.3
+    changes = [gap_change(each.sum(axis=1), each.sum(axis=2), HALF, paired=each) for each in tables]
+    passed = np.mean([decide_worsening(change).verdict == "pass" for change in changes])
+    assert passed <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
 
 
 @pytest.mark.parametrize(("old", "new"), [(0.3, 0.34), (0.3, 0.3), (0.1, 0.13), (0.0, 0.0)])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from audit.statistics.difference import difference_unpaired
 from audit.statistics.share_change import decide_share_change
@@ -55,8 +56,22 @@ def test_the_same_run_against_itself_passes() -> None:
     lost = np.array([3, 0, 30])
     same = np.zeros((3, 2, 2))
     same[:, 1, 1], same[:, 0, 0] = lost, 30 - lost
-    decision = decide_share_change(lost, 30, lost, 30, paired=same)
+    decision = decide_share_change(lost, 30, lost, 30, paired=same, same=True)
     assert (decision.verdict, decision.worsening, decision.images_needed) == ("pass", 0, None)
+
+
+@pytest.mark.parametrize(("prompts", "images", "verdict"), [(1, 20, "inconclusive"), (3, 30, "pass"), (1, 59, "pass")])
+def test_where_no_pair_of_other_models_differs_the_bound_is_exact(prompts: int, images: int, verdict: str) -> None:
+    """The oracle: no image of all pairs is lost in the new run alone, with that chance (scipy's binomial test)."""
+    none = np.zeros((prompts, 2, 2))
+    none[:, 0, 0] = images
+    nothing = np.zeros(prompts)
+    decision = decide_share_change(nothing, images, nothing, images, paired=none)
+    exact = stats.binomtest(0, prompts * images, alternative="less").proportion_ci(0.95).high
+    assert decision.high == pytest.approx(exact)
+    assert (decision.verdict, decision.p_value) == (verdict, 1)
+    if decision.images_needed is not None:
+        assert 0.95**decision.images_needed < 0.05 <= 0.95 ** (decision.images_needed - 1)
 
 
 def test_a_fifth_of_the_images_lost_fails() -> None:
