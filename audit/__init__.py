@@ -5,10 +5,16 @@
 >>> run.shares("gender")                 # a DataFrame: share of each class by probe, with intervals
 >>> run.report()                         # one self-contained HTML file
 
-`audit.open(path)` opens a run of any age; `audit.import_folder(path)` audits images that others made;
-`audit.label`, `audit.analyze` work on a run again; `audit.annotate` writes a sheet on which people label its images,
-`audit.read_labels` takes their labels back; `audit.power` plans images and probes. Each error that you can mend is a
-`UsageError` (or a `SuiteError`, `GeneratorError`, `ClassifierError`, `ReferenceDataError`) of one line.
+Make: `run` asks a model, `run_grid` one in several ways, `import_folder` takes images that others made,
+`import_training` those that a model was trained on; `power` plans images and probes.
+Work on: `open` and `open_grid` open what was made; `label` and `analyze` label it and make its tables again;
+`annotate` writes a sheet on which people label images, `read_labels` takes their labels back, `read_truth` the known
+truth of drawn ones; `forget` removes images.
+Judge and tell: `compare` lays two runs side by side, `gate` gives a verdict, `export_baseline` keeps what both need;
+`card` and `methods` say it for a model's card and for a paper, `export` for other tools.
+
+Each error that you can mend is a `UsageError` (or a `SuiteError`, `GeneratorError`, `ClassifierError`,
+`ReferenceDataError`) of one line.
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audit.annotation import annotate, read_truth
     from audit.cards import card
+    from audit.comparing import Comparison, compare
+    from audit.describing import methods
     from audit.errors import UsageError
     from audit.exporting import export
     from audit.forgetting import forget
@@ -31,12 +39,14 @@ if TYPE_CHECKING:
     from audit.verbs import analyze, label, open, run
 
 __all__ = [
+    "Comparison",
     "Grid",
     "Run",
     "UsageError",
     "analyze",
     "annotate",
     "card",
+    "compare",
     "export",
     "export_baseline",
     "forget",
@@ -44,6 +54,7 @@ __all__ = [
     "import_folder",
     "import_training",
     "label",
+    "methods",
     "open",
     "open_grid",
     "power",
@@ -54,12 +65,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "audit.comparing",
     "Grid": "audit.grid",
     "Run": "audit.results",
     "UsageError": "audit.errors",
     "analyze": "audit.verbs",
     "annotate": "audit.annotation",
     "card": "audit.cards",
+    "compare": "audit.comparing",
     "export": "audit.exporting",
     "export_baseline": "audit.gating",
     "forget": "audit.forgetting",
@@ -67,6 +80,7 @@ _HOMES = {
     "import_folder": "audit.importing",
     "import_training": "audit.training",
     "label": "audit.verbs",
+    "methods": "audit.describing",
     "open": "audit.verbs",
     "open_grid": "audit.grid",
     "power": "audit.planning",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from audit.commands import card, gate
+from audit.commands import card, compare, gate, report
 from audit.options import ConfigCommand
 
 if TYPE_CHECKING:
@@ -243,21 +243,6 @@ def annotate(
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write it; by default report.html in RUN.")
-@click.option("--no-images", is_flag=True, help="Leave the images out.")
-@click.option("--blur", is_flag=True, help="Blur the images before they are embedded.")
-@click.option("--lang", type=click.Choice(["en", "de"]), default="en", help="Language of the report. [default: en]")
-def report(run: Path, out: Path | None, no_images: bool, blur: bool, lang: str) -> None:
-    """Write the report of RUN again, or the page of a grid."""
-    import audit
-
-    found = audit.open_grid(run) if (run / "grid.json").is_file() else audit.open(run)
-    path = found.report(out, images=not no_images, blur=blur, lang=lang)
-    print(f"Report: {path}")
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
 @click.option("--imagefolder", type=click.Path(path_type=Path), metavar="DIR", help="Write a Hugging Face imagefolder.")
 @click.option("--fiftyone", type=click.Path(path_type=Path), metavar="DIR", help="Write a folder that FiftyOne reads.")
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="Write a baseline file for the gate.")
@@ -336,6 +321,8 @@ def references(name: str | None) -> None:
 
 cli.add_command(gate)
 cli.add_command(card)
+cli.add_command(report)
+cli.add_command(compare)
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,9 @@ class Forgotten:
     def __str__(self) -> str:
         return f"Forgotten samples: {self.samples}, images: {self.images}. The counts of {self.path} are as they were."
 
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>"
+
 
 def forget(
     path: str | Path, samples: Iterable[str], *, progress: Progress | None = None, report: bool = True
@@ -85,6 +88,9 @@ def forget(
         samples: ids of samples, or PROBE/INDEX as images are filed.
         progress: told how far it is, and of what is left to do by hand.
         report: write report.html again, if there is one.
+
+    Returns:
+        What was removed.
 
     Raises:
         UsageError: if a sample is not in the run, or another process is working on the run; nothing is changed then.
@@ -316,7 +322,9 @@ def _forget_raters(store: Store, targets: Sequence[Target]) -> None:
 
 
 def _pages(store: Store, targets: Sequence[Target], *, report: bool, progress: Progress) -> tuple[str, ...]:
-    """Write the report again, and delete the labelling sheet if it holds one of the images; other pages' names."""
+    """Write the report again; delete the labelling sheet if it holds one of the images, and pages of comparisons that
+    hold any; other pages' names."""
+    from audit.comparing import FOLDER
     from audit.results import Run
 
     page, sheet = store.root / "report.html", store.root / SHEET
@@ -330,6 +338,10 @@ def _pages(store: Store, targets: Sequence[Target], *, report: bool, progress: P
         text = sheet.read_text(encoding="utf-8", errors="replace")
         if any(each.sample_id in text for each in targets):
             sheet.unlink()
+    for path in sorted((store.root / FOLDER).glob("*/*.html")):
+        if "data:image/" in path.read_text(encoding="utf-8", errors="replace"):
+            path.unlink()
+            progress.say(f"{path} held images and was deleted: rolecall compare writes it again.")
     return tuple(path.name for path in left)
 
 

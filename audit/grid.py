@@ -130,7 +130,7 @@ class Grid:
                     name=name,
                     changes=record["cells"][name],
                     view=view(run._store),
-                    link=_relative(page, target.parent) if page.is_file() else "",
+                    link=relative(page, target.parent) if page.is_file() else "",
                     unpaired=record["matched"].get(name, {}).get("unpaired", ""),
                     left_out=tuple(record["matched"].get(name, {}).get("left_out", ())),
                 )
@@ -153,7 +153,10 @@ class Grid:
             return f"<p>{head}: not complete. Run the same command again to continue.</p>"
         cells = self.table("cells")[["cell", "attribute", "reference", "gap", "gap_low", "gap_high", "lost_share"]]
         changes = self.table("gap_changes")[["other", "attribute", "reference", "change", "low", "high", "conclusion"]]
-        shown = [table.to_html(index=False, float_format=lambda value: f"{value:.3f}") for table in (cells, changes)]
+        shown = [
+            table.to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
+            for table in (cells, changes)
+        ]
         return f"<p>{head}</p>{shown[0]}<p>Change of the gap against the baseline</p>{shown[1]}"
 
 
@@ -167,10 +170,17 @@ def run_grid(
 ) -> Grid:
     """Make every cell of a grid as a run of its own, then the tables and the page that lay them side by side.
 
-    `config` is a YAML file or a mapping with a key `grid` (docs/mitigations.md); `options` are the same keys and win
-    over it. Cells are made one after the other, the baseline first, in `out`/CELL. A grid that was interrupted
-    continues. `shard=(i, n)` makes the i-th of n parts of every cell; the last part to finish makes tables and page.
-    `report=False` leaves out the page and the reports of the runs.
+    Cells are made one after the other, the baseline first, in `out`/CELL. A grid that was interrupted continues.
+
+    Args:
+        config: a YAML file or a mapping, with a key `grid` (docs/mitigations.md).
+        shard: (i, n) makes the i-th of n parts of every cell; the last part to finish makes tables and page.
+        progress: told how far it is.
+        report: write the page, and the reports of the runs.
+        **options: keys of the configuration; they win over `config`.
+
+    Returns:
+        The grid.
 
     Raises:
         UsageError: for anything that the caller can mend, in one line.
@@ -199,6 +209,12 @@ def run_grid(
 
 def open_grid(path: str | Path) -> Grid:
     """Open the folder of a grid.
+
+    Args:
+        path: the folder that the grid was made in.
+
+    Returns:
+        The grid; nothing is changed.
 
     Raises:
         UsageError: if there is none at `path`, or a newer Rolecall wrote it.
@@ -271,7 +287,7 @@ def _named(name: str) -> Iterator[None]:
         raise UsageError(f"cell {name!r}: {error}") from None
 
 
-def _relative(path: Path, folder: Path) -> str:
+def relative(path: Path, folder: Path) -> str:
     """Where `path` lies as seen from `folder`, as a link."""
     import os
     from urllib.parse import quote

@@ -138,11 +138,12 @@ class Verdict:
         said = ", ".join(f"{number} {name}" for name, number in count.items() if number)
         more = f"; about {self.images_needed} images a probe and run would decide it" if self.images_needed else ""
         taken = f" (taken as {self.verdict})" if self.verdict != self.found else ""
-        return f"{self.found}{taken}: {len(self.lines)} lines, {said}{more}"
+        return f"{self.found}{taken}: {len(self.lines)} {'line' if len(self.lines) == 1 else 'lines'}, {said}{more}"
 
     def _repr_html_(self) -> str:
         columns = ["line", "verdict", "value", "low", "high", "p_value", "images_needed"]
-        table = self.table()[columns].to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
+        found = self.table()[columns].astype({"images_needed": "Int64"})
+        table = found.to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
         against = f" against {html.escape(self.baseline)}" if self.baseline else ""
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return f"<p><b>{self.found}</b>: {html.escape(self.run)}{against}</p>{table}{notes}"

@@ -123,7 +123,7 @@ def _page(grid: GridView, words: Words, names: Mapping[str, str]) -> dict[str, A
         "gaps": _gaps(grid, words),
         "corrected": bool(grid.tables["cells"]["gap_corrected"].notna().any()),
         "shares": _shares(grid, words),
-        "moved": _moved(grid, words, names),
+        "moved": moved(grid.tables["changes"], words, names),
         "lost": _lost(grid, words),
     }
 
@@ -155,13 +155,13 @@ def _share_sentence(grid: GridView, words: Words, cell: Cell) -> Markup | str:
     rows = grid.records("changes", classifier=classifier, attribute=attribute, other=cell.name, probe_id="")
     if not rows:
         return ""
-    row = _chief(rows, classes_of(grid.first, classifier, attribute))
+    row = chief(rows, classes_of(grid.first, classifier, attribute))
     return words(
         f"grid.share.{row['conclusion'] or 'unknown'}",
         answer=as_class(words, row["class"]),
         size=words.number(100 * abs(row["difference"])),
         points=words.points(row["difference"]),
-        interval=_points_span(words, row),
+        interval=points_span(words, row),
         baseline=grid.cells[0].name,
         delta=words.number(100 * grid.first.delta),
     )
@@ -191,9 +191,9 @@ def _lost_sentence(grid: GridView, words: Words, cell: Cell) -> Markup | str:
     key = row["conclusion"] if row["conclusion"] in TELLING else "same"
     return words(
         f"grid.lost.{key}",
-        before=_share(words, row["baseline_lost"], row["baseline_asked"]),
-        after=_share(words, row["other_lost"], row["other_asked"]),
-        interval=_points_span(words, row),
+        before=share_of(words, row["baseline_lost"], row["baseline_asked"]),
+        after=share_of(words, row["other_lost"], row["other_asked"]),
+        interval=points_span(words, row),
     )
 
 
@@ -203,7 +203,7 @@ def _truncated(words: Words, row: Mapping[str, Any]) -> Markup | str:
     return words("grid.truncated", number=words.number(row["truncated"]), all=words.number(row["made"]))
 
 
-def _chief(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
+def chief(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
     """The class that is named: the first of two, else one that changed, the largest change of them."""
     if len(classes) == 2:
         return next((row for row in rows if row["class"] == classes[0]), rows[0])
@@ -225,11 +225,13 @@ def _value(words: Words, value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _points_span(words: Words, row: Mapping[str, Any]) -> str:
+def points_span(words: Words, row: Mapping[str, Any]) -> str:
+    """The interval of a row in percentage points."""
     return words.span(100 * row["low"], 100 * row["high"], 0)
 
 
-def _share(words: Words, count: float, of: float) -> str:
+def share_of(words: Words, count: float, of: float) -> str:
+    """So many of so many, in per cent."""
     return words.percent(count / of) if of else "–"
 
 
@@ -297,13 +299,14 @@ def _shares(grid: GridView, words: Words) -> list[dict[str, Any]]:
                 "declared": (classifier, attribute) == grid.declared[:2],
                 "attribute": words.name("attribute", str(attribute)),
                 "classifier": classifier,
-                "rows": [_share_row(words, row) for row in rows],
+                "rows": [share_row(words, row) for row in rows],
             }
         )
     return sorted(blocks, key=lambda block: not block["declared"])
 
 
-def _share_row(words: Words, row: dict[str, Any]) -> dict[str, Any]:
+def share_row(words: Words, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of changes.csv with its numbers as they are written."""
     return {
         **row,
         "answer": words.name("class", row["class"]),
@@ -311,20 +314,21 @@ def _share_row(words: Words, row: dict[str, Any]) -> dict[str, Any]:
             {"share": words.percent(row[f"{side}_share"]), "n": words.number(row[f"{side}_n"])}
             for side in ("baseline", "other")
         ],
-        "interval": _points_span(words, row),
+        "interval": points_span(words, row),
         "said": words.name("grid_said", row["conclusion"]),
     }
 
 
-def _moved(grid: GridView, words: Words, names: Mapping[str, str]) -> dict[str, Any]:
+def moved(changes: pd.DataFrame, words: Words, names: Mapping[str, str]) -> dict[str, Any]:
     """The prompts that moved, the largest change first: one class of each prompt, cell and attribute."""
-    single = grid.tables["changes"]
-    single = single[(single["probe_id"] != "") & (single["conclusion"] != "")]
+    single = changes[(changes["probe_id"] != "") & (changes["conclusion"] != "")]
     keys = ["classifier", "attribute", "other", "probe_id"]
     telling = single[single["conclusion"].isin(TELLING)]
-    telling = telling.assign(_size=telling["difference"].abs()).sort_values("_size", ascending=False, kind="stable")
+    telling = telling.assign(_size=telling["difference"].abs().round(9)).sort_values(
+        "_size", ascending=False, kind="stable"
+    )
     telling = telling.drop_duplicates(keys)
-    rows = [{**_share_row(words, row), "name": names.get(row["probe_id"], row["probe_id"])} for row in records(telling)]
+    rows = [{**share_row(words, row), "name": names.get(row["probe_id"], row["probe_id"])} for row in records(telling)]
     for row in rows:
         row["attribute_name"] = words.name("attribute", row["attribute"])
     return {"rows": rows[:MOVED], "all": len(rows), "tests": len(single.drop_duplicates(keys))}
@@ -346,7 +350,7 @@ def _lost(grid: GridView, words: Words) -> list[dict[str, Any]]:
                 "kinds": [row[kind] for kind in LOSSES],
                 "share": row["lost_share"],
                 "change": change,
-                "interval": _points_span(words, change) if change else "",
+                "interval": points_span(words, change) if change else "",
                 "said": words.name("grid_lost_said", change["conclusion"]) if change else "",
             }
         )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reports.contact_sheet import thumbnail
 from reports.sentences import picture_text
-from reports.view import records
+from reports.view import Picture, records
 from reports.words import Words
 
 if TYPE_CHECKING:
     from reports.contact_sheet import Thumb
-    from reports.grid import Cell, GridView
+    from reports.grid import GridView
 
 IMAGES = 6
 """Pictures of a probe and cell: the first ones."""
@@ -34,8 +34,9 @@ def rows(grid: GridView, words: Words, names: Mapping[str, str], *, blur: bool) 
     """
     shown, left = [], BUDGET
     for probe in _chosen(grid):
-        lines = [_line(cell, probe["probe_id"], words, names, blur=blur) for cell in grid.cells]
-        left -= sum(len(thumb.source) + 200 for line in lines for thumb in line["thumbs"] if thumb)
+        places = [thumbs(cell.view.pictures, probe["probe_id"], words, names, blur=blur) for cell in grid.cells]
+        lines = [{"cell": cell.name, "thumbs": line} for cell, line in zip(grid.cells, places, strict=True)]
+        left -= sum(len(thumb.source) + 200 for line in places for thumb in line if thumb)
         if left < 0:
             break
         shown.append({"name": names.get(probe["probe_id"], probe["probe_id"]), **probe, "lines": lines})
@@ -52,15 +53,24 @@ def _chosen(grid: GridView) -> list[dict[str, Any]]:
     return [probes[i * len(probes) // number] for i in range(number)] if probes else []
 
 
-def _line(cell: Cell, probe_id: str, words: Words, names: Mapping[str, str], *, blur: bool) -> dict[str, Any]:
-    stored = {picture.index: picture for picture in cell.view.pictures(probe_id)}
-    thumbs: list[Thumb | None] = []
+def thumbs(
+    pictures: Callable[[str], Sequence[Picture]],
+    probe_id: str,
+    words: Words,
+    names: Mapping[str, str],
+    *,
+    blur: bool,
+    side: int = SIDE,
+) -> list[Thumb | None]:
+    """The first images of a probe by index; None where there is none, or it cannot be read."""
+    stored = {picture.index: picture for picture in pictures(probe_id)}
+    found: list[Thumb | None] = []
     for index in range(IMAGES):
         picture = stored.get(index)
         try:
             seen: Sequence[str] = list(dict.fromkeys(picture.labels.values())) if picture else ()
             text = picture_text(words, names.get(probe_id, probe_id), index, seen)
-            thumbs.append(thumbnail(picture, SIDE, blur=blur, text=text) if picture else None)
+            found.append(thumbnail(picture, side, blur=blur, text=text) if picture else None)
         except OSError:
-            thumbs.append(None)
-    return {"cell": cell.name, "thumbs": thumbs}
+            found.append(None)
+    return found

@@ -132,7 +132,7 @@ def test_a_policy_in_a_pyproject_is_found_where_the_command_is_run(runs: Path, t
         '[[tool.rolecall.gate.lines]]\nmeasure = "missing"\nbelow = 0.9\n', encoding="utf-8"
     )
     answer = spawn("gate", runs / "skewed", cwd=tmp_path)
-    assert (answer.code, answer.out.splitlines()[0]) == (0, "pass: 1 lines, 1 pass")
+    assert (answer.code, answer.out.splitlines()[0]) == (0, "pass: 1 line, 1 pass")
 
 
 def test_what_ci_reads(runs: Path, tmp_path: Path) -> None:
