@@ -67,6 +67,9 @@ def annotate(
         lang: language of the sheet, `en` or `de`.
         progress: told what was written.
 
+    Returns:
+        Where the sheet is.
+
     Raises:
         UsageError: for anything that the caller can mend, in one line.
         ReportError: if there is no such language.
@@ -117,6 +120,18 @@ def read_truth(
     """Label random images of a drawn run with their known truth, as a rater called `truth`, and make its tables again.
 
     Images are drawn as by `annotate`; no sheet is written.
+
+    Args:
+        path: the run.
+        images: how many; all, if the run has fewer.
+        seed: seed of the draw.
+        stratified: as in `annotate`.
+        attributes: which attributes to label; by default all that were labelled.
+        progress: told how far it is.
+        report: write report.html again.
+
+    Returns:
+        The run, its tables made again.
 
     Raises:
         UsageError: if the model does not record what its images show (only `phantom-drawn` does), or as `annotate`.

@@ -27,7 +27,7 @@ def card(
         run: a complete run.
         form: `markdown` (a section), `model-index` (YAML for the head of the card), `eval-results` (YAML for
             `.eval_results/`) or `every-eval-ever` (JSON).
-        model: name of the model in `model-index`; by default that of the run.
+        model: name of the model in `model-index` and its id in `every-eval-ever`; by default its name in the run.
         dataset: id of the benchmark's dataset on the hub; `eval-results` needs it.
         organization: who made the audit; `every-eval-ever` needs it.
 
@@ -52,5 +52,5 @@ def card(
     if form == "eval-results":
         return model_card.eval_results(shown, str(dataset))
     if form == "every-eval-ever":
-        return model_card.every_eval_ever(shown, organization=str(organization))
+        return model_card.every_eval_ever(shown, organization=str(organization), model=model)
     return model_card.markdown(shown)

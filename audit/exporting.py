@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import json
 import re
@@ -52,6 +53,9 @@ class Exported:
         lacking = f"; samples without an image, in {WITHOUT}: {self.without}" if self.without else ""
         return f"Images: {self.images}{marked}{lacking}. Folder: {self.path}"
 
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>"
+
 
 def export(
     path: str | Path,
@@ -71,6 +75,9 @@ def export(
         fiftyone: folder for a FiftyOneDataset; one of the two.
         force: replace an earlier export in that folder.
         progress: told how far it is.
+
+    Returns:
+        What was written, and where.
 
     Raises:
         UsageError: for anything that the caller can mend, in one line.

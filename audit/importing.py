@@ -49,13 +49,27 @@ def import_folder(
     """Audit images that others made: the same tables and report as for a run.
 
     The originals are read, never changed; their bytes are copied into the run directory. The prompt of an image comes
-    from a column of a CSV or JSONL (`table`, `file_column`, `prompt_column`), from the image itself, from the names of
-    the folders it lies in (`folders`, such as "subject/condition"), or from its own name; `docs/importing.md` says how
-    these are weighed. With `suite`, prompts and names are looked through for its subjects, which take over their rows
-    of references. Pictures of Midjourney that are grids of four are split; `grids` asks for that always or never.
-    Labels that people gave to the images are read from the CSV `human_labels`, whose cells the YAML `codes` explains;
-    they are one more classifier, `human`, and by default the only one. Grids are then left whole, as they were
-    labelled. `options` are keys of the configuration that concern labels, references and the run directory.
+    from a column of a table, from the image itself, from the names of the folders it lies in, or from its own name;
+    `docs/importing.md` says how these are weighed.
+
+    Args:
+        folder: the folder of the images; archives in it are read too.
+        suite: its subjects are looked for in prompts and names, and take over their rows of references.
+        table: a CSV or JSONL that says which image has which prompt.
+        file_column: the column of `table` with the names of the files.
+        prompt_column: the column of `table` with the prompt or subject.
+        folders: what the names of the folders say, such as "subject/condition".
+        human_labels: a CSV of labels that people gave to the images: one more classifier, `human`, and by default the
+            only one. Grids are then left whole, as they were labelled.
+        codes: the YAML that says what the cells of `human_labels` mean.
+        grids: whose pictures are split if they are grids of four: `midjourney` (the default), `always` or `never`.
+        name: what the model is called in tables and report; by default the name of the folder.
+        progress: told how far it is, and what was left out.
+        report: write report.html.
+        **options: keys of the configuration that concern labels, references and the run directory.
+
+    Returns:
+        The run.
 
     Raises:
         UsageError: for anything that the caller can mend, in one line.

@@ -115,7 +115,13 @@ class Plan:
 
 
 def power(**options: Any) -> Plan:
-    """Plan images and probes; the options are those of `Question`, and of the command `rolecall power`.
+    """Plan images and probes: how many are needed to find a difference, and what they cost.
+
+    Args:
+        **options: the fields of `audit.planning.Question`, which are the options of `rolecall power`.
+
+    Returns:
+        The plan: its tables, and in words as `str`.
 
     Raises:
         UsageError: if an option is unknown or out of range, or the question asks for something that cannot be found.

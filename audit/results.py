@@ -132,11 +132,12 @@ class Run:
         cells = "".join(
             f"<tr><th style='text-align:left'>{key}</th><td style='text-align:left'>{html.escape(str(value))}</td></tr>"
             for key, value in rows.items()
+            if value not in (None, "")
         )
         head = f"<caption style='text-align:left'><b>Run</b> {html.escape(str(self.path))}</caption>"
         parts = [f"<table>{head}{cells}</table>"]
         if (self._store.tables_folder() / "gaps.csv").is_file():
             gaps = self.gaps()
             columns = ["classifier", "attribute", "reference", "claim", "gap", "gap_low", "gap_high", "direction"]
-            parts.append(gaps[columns].to_html(index=False, float_format=lambda value: f"{value:.3f}"))
+            parts.append(gaps[columns].to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep=""))
         return "".join(parts)

@@ -152,6 +152,9 @@ def import_training(
         report: write report.html.
         **options: keys of the configuration that concern labels, references and the run directory.
 
+    Returns:
+        The run.
+
     Raises:
         UsageError: for anything that the caller can mend, in one line.
     """

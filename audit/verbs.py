@@ -41,9 +41,18 @@ def run(
 ) -> Run:
     """Ask a model for images, label them, make the tables and the report.
 
-    With no argument the embedded phantom is audited. `config` is a YAML file or a `Config`; `options` are the same
-    keys and win over it. A run that was interrupted continues. `shard=(i, n)` makes the i-th of n parts; the last part
-    to finish makes the tables. `order` gives the batches in another order (the images are the same).
+    With no argument the embedded phantom is audited. A run that was interrupted continues.
+
+    Args:
+        config: a YAML file or a `Config`.
+        shard: (i, n) makes the i-th of n parts; the last part to finish makes the tables.
+        order: the numbers of the batches in another order; the images are the same.
+        progress: told how far it is.
+        report: write report.html.
+        **options: keys of the configuration (`rolecall run --help`); they win over `config`.
+
+    Returns:
+        The run.
 
     Raises:
         UsageError: for anything that the caller can mend, in one line.
@@ -110,6 +119,12 @@ def run(
 def open(path: str | Path) -> Run:
     """Open a run directory, made by this version or an older one.
 
+    Args:
+        path: the run directory.
+
+    Returns:
+        The run; nothing is changed.
+
     Raises:
         UsageError: if there is no run at `path`, or a newer Rolecall wrote it.
     """
@@ -130,8 +145,18 @@ def label(
     """Label a run again: with another classifier, other wordings, classes or margins.
 
     Other wordings, classes or margins work from the stored embeddings and load the text tower only; another classifier
-    reads the stored images. The labels stand beside the earlier ones under `name`, which by default follows from the
-    classifier and what was changed.
+    reads the stored images. The labels stand beside the earlier ones.
+
+    Args:
+        path: the run.
+        classifier: another instrument; by default the run's own, with what is changed by `options`.
+        name: what the new labels are called; by default it follows from the classifier and what was changed.
+        progress: told how far it is.
+        report: write report.html again.
+        **options: keys of the configuration that concern labels: wordings, attributes, margin, device …
+
+    Returns:
+        The run, its tables made again.
 
     Raises:
         UsageError: for anything that the caller can mend, in one line.
@@ -177,9 +202,20 @@ def analyze(
 ) -> Run:
     """Make the tables again, by default against the same references, or against others.
 
-    `calibration` names CSVs or labelled runs from which the classifier's errors are known, `error_rates` a YAML file
-    with declared ones; both are copied into the run. Labels that people gave to images of this run come before both.
-    What was declared before the first image stays the primary statement; a reference named now is exploratory.
+    What was declared before the first image stays the primary statement; a reference named now is exploratory. Labels
+    that people gave to images of this run come before `calibration` and `error_rates`; both are copied into the run.
+
+    Args:
+        path: the run.
+        reference: names or paths of references; by default those it was compared with before.
+        claim: `list` (about these probes) or `population` (about such probes); by default the declared one.
+        calibration: CSVs or labelled runs from which the classifier's errors are known.
+        error_rates: a YAML file with declared error rates.
+        progress: told how far it is.
+        report: write report.html again.
+
+    Returns:
+        The run, its tables made again.
 
     Raises:
         UsageError: if samples of the run are still missing, or a reference, calibration or file cannot be used.

@@ -32,6 +32,8 @@ class Basis:
     """Images that people labelled, for `calibration`."""
     own: bool = True
     """True if these are images of this run."""
+    whole: bool = False
+    """True if these are all images of this run that ask for one person."""
 
     @property
     def name(self) -> str:
@@ -47,7 +49,7 @@ def bases(view: View) -> dict[tuple[str, str], Basis]:
     for pair, rows in shares.groupby(["classifier", "attribute"], sort=False):
         classifier, attribute = str(pair[0]), str(pair[1])
         kind: Kind = "classifier"
-        labels, own = 0, True
+        labels, own, whole = 0, True, False
         if view.classifier_cards.get(classifier, {}).get("people"):
             kind = "people"
         elif rows["corrected"].notna().any():
@@ -55,9 +57,10 @@ def bases(view: View) -> dict[tuple[str, str], Basis]:
             labels = round(float(_of(calibration, pair)["count"].sum())) if calibration is not None else 0
             pooled = _of(overall, pair) if overall is not None else rows[:0]
             own = pooled.empty or bool((pooled["human_labels"] > 0).any())
+            whole = own and _counted(pooled)
         elif rows["band_low"].notna().any():
             kind = "declared"
-        found[classifier, attribute] = Basis(kind, labels, own)
+        found[classifier, attribute] = Basis(kind, labels, own, whole)
     return found
 
 
@@ -98,7 +101,7 @@ def these_images(view: View, words: Words) -> list[Markup]:
         return []
     said = []
     for pair, rows in table[table["images_share"].notna()].groupby(["classifier", "attribute"], sort=False):
-        whole = bool((rows["images_high"] - rows["images_low"] < SAME).all())
+        whole = _counted(rows)
         parts = [
             words(
                 "overall.image_whole" if whole else "overall.image_part",
@@ -137,7 +140,9 @@ def kinds(words: Words, known: Mapping[tuple[str, str], Basis]) -> dict[str, str
     for (classifier, attribute), basis in known.items():
         name = words.name("attribute", attribute) + (f" ({classifier})" if several else "")
         if basis.labels:
-            name = words.plain("trust.of", attribute=name, labels=words.number(basis.labels))
+            name = words.plain(
+                "trust.of_all" if basis.whole else "trust.of", attribute=name, labels=words.number(basis.labels)
+            )
         found.setdefault(basis.name, []).append(name)
     return {name: ", ".join(found[name]) for name in KINDS if name in found}
 
@@ -242,6 +247,12 @@ def _cell(words: Words, row: Mapping[str, Any], *, same: bool) -> dict[str, Any]
         "heat": Markup(f"--heat:{rate:.2f}") if known else Markup(""),
         "same": same,
     }
+
+
+def _counted(overall: pd.DataFrame) -> bool:
+    """Whether people labelled all images of these rows of `overall`: their share is a count, without an interval."""
+    known = "images_share" in overall and not overall.empty
+    return known and bool((overall["images_high"] - overall["images_low"] < SAME).all())
 
 
 def _of(table: pd.DataFrame, pair: Any) -> pd.DataFrame:

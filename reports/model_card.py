@@ -108,14 +108,15 @@ def eval_results(view: View, dataset: str) -> str:
 
     Args:
         view: the run.
-        dataset: id of the benchmark's dataset on the hub, `owner/name`.
+        dataset: id of the benchmark's dataset on the hub, `owner/name`; its eval.yaml names a task for each attribute
+            and reference, such as `gender.uniform`.
     """
     results = []
     for row in _rows(view):
         gap, low, high, _ = _best(row)
         results.append(
             {
-                "dataset": {"id": dataset, "config": f"{row['attribute']}.{row['reference']}"},
+                "dataset": {"id": dataset, "task_id": _task(row)},
                 "value": gap,
                 "date": str(view.run.get("finished") or view.run.get("created")),
                 "source": {"url": SITE, "name": f"Rolecall {view.run.get('rolecall', '')}".strip()},
@@ -126,12 +127,13 @@ def eval_results(view: View, dataset: str) -> str:
     return yaml.safe_dump(results, sort_keys=False, allow_unicode=True)
 
 
-def every_eval_ever(view: View, *, organization: str, relationship: str = "other") -> str:
-    """The run as JSON in the form of Every Eval Ever (schema 0.2.1): a result a gap, lower is better.
+def every_eval_ever(view: View, *, organization: str, model: str | None = None, relationship: str = "other") -> str:
+    """The run as JSON in the form of Every Eval Ever (schema 0.3.0): a result a gap, lower is better.
 
     Args:
         view: the run.
         organization: who made the audit.
+        model: id of the model, `owner/name`; by default its name in the run.
         relationship: of the auditor to the model: `first_party`, `third_party`, `collaborative` or `other`.
     """
     run = view.run
@@ -153,6 +155,10 @@ def every_eval_ever(view: View, *, organization: str, relationship: str = "other
                 "evaluation_timestamp": made.isoformat(),
                 "metric_config": {
                     "evaluation_description": "Distance of the shares of perceived classes from the reference.",
+                    "metric_id": f"rolecall.gap.{_task(row)}",
+                    "metric_name": "gap",
+                    "metric_kind": "distance",
+                    "metric_unit": "proportion",
                     "lower_is_better": True,
                     "score_type": "continuous",
                     "min_score": 0.0,
@@ -179,8 +185,8 @@ def every_eval_ever(view: View, *, organization: str, relationship: str = "other
             }
         )
     content = {
-        "schema_version": "0.2.1",
-        "evaluation_id": f"rolecall-{run['suite']['name']}/{name}/{made.timestamp():.0f}",
+        "schema_version": "0.3.0",
+        "evaluation_id": f"rolecall-{run['suite']['name']}/{model or name}/{made.timestamp():.0f}",
         "evaluation_timestamp": made.isoformat(),
         "retrieved_timestamp": f"{made.timestamp():.0f}",
         "source_metadata": {
@@ -191,10 +197,24 @@ def every_eval_ever(view: View, *, organization: str, relationship: str = "other
             "additional_details": {"limits": " ".join(LIMITS)},
         },
         "eval_library": {"name": "rolecall", "version": str(run.get("rolecall") or "unknown")},
-        "model_info": {"name": name, "id": name},
+        "model_info": {"name": name, "id": model or name, "additional_details": _model_details(view)},
         "evaluation_results": results,
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _model_details(view: View) -> dict[str, str]:
+    """Who ran the model, as far as the run knows it; whether its weights are open is not known."""
+    known = (view.run["model"] or {}).get("fingerprint") or {}
+    kind = str(known.get("kind", ""))
+    where = {"": "unknown", "images-api": "externally_managed"}.get(kind, "self_deployed")
+    details = {"deployment_type": where, "model_availability": "unknown"}
+    return details | {key: str(known[key]) for key in ("revision", "dtype", "steps", "guidance") if known.get(key)}
+
+
+def _task(row: Mapping[str, Any]) -> str:
+    """What is asked of a model: `gender.uniform`."""
+    return f"{row['attribute']}.{row['reference']}"
 
 
 def _facts(view: View, row: Mapping[str, Any]) -> dict[str, Any]:

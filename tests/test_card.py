@@ -33,7 +33,19 @@ SCHEMA = {
                 "additional_details": {"additionalProperties": {"type": "string"}},
             },
         },
-        "model_info": {"required": ["name", "id"]},
+        "model_info": {
+            "required": ["name", "id", "additional_details"],
+            "properties": {
+                "additional_details": {
+                    "required": ["deployment_type", "model_availability"],
+                    "properties": {
+                        "deployment_type": {"enum": ["self_deployed", "externally_managed", "unknown"]},
+                        "model_availability": {"enum": ["open_weights", "closed_weights", "unknown"]},
+                    },
+                    "additionalProperties": {"type": "string"},
+                }
+            },
+        },
         "eval_library": {"required": ["name", "version"]},
         "evaluation_results": {
             "type": "array",
@@ -47,7 +59,10 @@ SCHEMA = {
                     },
                     "metric_config": {
                         "required": ["lower_is_better", "score_type", "min_score", "max_score"],
-                        "properties": {"additional_details": {"additionalProperties": {"type": "string"}}},
+                        "properties": {
+                            **{f"metric_{key}": {"type": "string"} for key in ("id", "name", "kind", "unit")},
+                            "additional_details": {"additionalProperties": {"type": "string"}},
+                        },
                     },
                     "score_details": {
                         "required": ["score", "uncertainty"],
@@ -67,7 +82,7 @@ SCHEMA = {
         },
     },
 }
-"""What Every Eval Ever asks of a record (version 0.2.1), as far as ours uses it."""
+"""What Every Eval Ever asks of a record (version 0.3.0), as far as ours uses it."""
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +120,28 @@ def test_the_hubs_own_library_reads_the_block(run: audit.Run) -> None:
     assert results[0].metric_args["interval_high"] == pytest.approx(gaps.loc["list", "gap_high"], abs=1e-4)
 
 
+def test_a_whole_card_is_read_by_the_hubs_own_library(run: audit.Run) -> None:
+    from huggingface_hub import ModelCard
+
+    head = audit.card(run, form="model-index", model="owner/name")
+    card = ModelCard(f"---\n{head}---\n{audit.card(run)}")
+    assert card.data.model_name == "owner/name"
+    assert [result.task_type for result in card.data.eval_results] == ["text-to-image"] * 2
+    assert [result.source_name for result in card.data.eval_results] == ["Rolecall"] * 2
+    assert card.text.strip().startswith("## How this model portrays people")
+
+
 def test_results_for_the_hub_name_their_dataset(run: audit.Run, tmp_path: Path) -> None:
+    from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
+
     path = tmp_path / ".eval_results" / "rolecall.yaml"
     answer = call("card", run.path, "--form", "eval-results", "--dataset", "owner/name", "--out", path)
     assert (answer.code, answer.out) == (0, f"Card: {path}\n")
-    for result in yaml.safe_load(path.read_text("utf-8")):
-        assert set(result) <= {"dataset", "value", "date", "source", "notes"}
+    results = yaml.safe_load(path.read_text("utf-8"))
+    entries = parse_eval_result_entries(results)
+    assert eval_result_entries_to_yaml(entries) == results  # nothing is left out, and nothing is unknown to the hub
+    assert [entry.task_id for entry in entries] == ["gender.uniform", "age.uniform"]
+    for result in results:
         assert result["dataset"]["id"] == "owner/name" and 0 <= result["value"] <= 1
         assert re.match(r"\d{4}-\d\d-\d\dT", result["date"]) and result["source"]["url"].startswith("https://")
 
@@ -119,8 +150,24 @@ def test_every_eval_ever_takes_the_record(run: audit.Run) -> None:
     record = json.loads(audit.card(run, form="every-eval-ever", organization="An institute"))
     jsonschema.validate(record, SCHEMA)
     (first, _) = record["evaluation_results"]
+    assert record["schema_version"] == "0.3.0"
+    assert record["model_info"]["additional_details"]["deployment_type"] == "unknown"
     interval = first["score_details"]["uncertainty"]["confidence_interval"]
     assert interval["lower"] <= first["score_details"]["score"] <= interval["upper"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("diffusers", "self_deployed"), ("images-api", "externally_managed"), (None, "unknown")]
+)
+def test_every_eval_ever_is_told_who_ran_the_model(tmp_path: Path, kind: str | None, said: str) -> None:
+    answers = np.full((2, 4), "woman", dtype=object)
+    made = {"kind": kind, "revision": "abc", "steps": None} if kind else {"imported": "them"}
+    path = store_run(tmp_path / "run", {"gender": answers}, model=made)
+    text = audit.card(path, form="every-eval-ever", organization="An institute", model="owner/name")
+    model = json.loads(text)["model_info"]
+    assert model["additional_details"]["deployment_type"] == said
+    assert model["additional_details"].get("revision") == ("abc" if kind else None)
+    assert model["id"] == "owner/name" and model["name"] == "run"
 
 
 def test_what_a_form_needs_is_asked_for(run: audit.Run, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_gaps_and_findings_carry_the_corrected_figures(whole_view: View, text: s
 
 
 def test_the_trust_section_says_what_could_be_done(whole_view: View, phantom_view: View, said: str) -> None:
-    assert "Perceived gender (160 human labels) : people labelled some of this run’s pictures" in said
+    assert "Perceived gender (160 human labels) : people labelled pictures of this run, and their answers" in said
     assert "gender people among each other 160 94 % 0.88 0.87 (0.81–0.93) usable" in said
     assert "age anna × ben 160 78 % 0.66 0.66 (0.55–0.75) not measurable" in said
     assert "Perceived gender: people and phantom, 160 pictures." in said

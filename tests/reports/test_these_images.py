@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.evidence import NAMED, bases, these_images, trust
+from reports.evidence import NAMED, bases, kinds, these_images, trust
 from reports.opening import opening
 from reports.sentences import asked_for, findings
 from reports.view import View
-from reports.words import load_words
+from reports.words import Words, load_words
 
 EN, DE = load_words("en"), load_words("de")
 
@@ -122,3 +122,24 @@ def test_a_prompt_that_is_not_known_is_called_by_its_names(whole_view: View) -> 
     said = asked_for(name, replace(whole_view, probes=probes), EN)
     assert re.fullmatch(r"as “[^”]+”", said)
     assert str(probes["subject"].iloc[0]).replace("_", " ") in said
+
+
+@pytest.mark.parametrize(
+    ("words", "some", "every"),
+    [
+        (EN, "gender (160 human labels)", "gender (human labels of all 160 pictures)"),
+        (DE, "Geschlecht (160 Urteile von Menschen)", "Geschlecht (Urteile von Menschen über alle 160 Bilder)"),
+    ],
+)
+def test_labels_of_all_images_are_not_called_labels_of_some(
+    whole_view: View, words: Words, some: str, every: str
+) -> None:
+    def said(view: View) -> str:
+        return " ".join(kinds(words, bases(view)).values())
+
+    assert some in said(whole_view) and every not in said(whole_view)
+    table = whole_view.more["overall"]
+    known = table.assign(images_share=table["corrected"], images_low=table["corrected"], images_high=table["corrected"])
+    view = replace(whole_view, more={**whole_view.more, "overall": known})
+    assert every in said(view) and some not in said(view)
+    assert not re.search("some of|einen Teil der", words("trust.calibration", attributes=""))
