@@ -151,7 +151,7 @@ def paired(store: Store, classifier: str, given: pd.DataFrame) -> pd.DataFrame:
     Returns:
         sample_id, attribute, true, sampling_probability, probe_id, predicted.
     """
-    seen = human.majority(given).rename(columns={"class": "true"})
+    seen = human.majority(human.pooled(store, given)).rename(columns={"class": "true"})
     return seen.merge(human.predictions(store, classifier, seen["sample_id"]), on=["sample_id", "attribute"])
 
 

@@ -144,19 +144,34 @@ def majority(table: pd.DataFrame) -> pd.DataFrame:
         table: labels, as in human/labels.csv.
 
     Returns:
-        sample_id, attribute, class, sampling_probability, in order of sample_id and attribute. The probability is the
-        mean over the image's rows; of simple random draws alone, several of different sizes, it is the mean over all
-        rows, since every image then had the same chance to be in one of them.
+        sample_id, attribute, class, sampling_probability (the mean over the image's rows), in order of sample_id and
+        attribute.
     """
     keys = ["sample_id", "attribute"]
     votes = table.groupby([*keys, "class"], sort=True).size().rename("votes").reset_index()
     top = votes[votes["votes"] == votes.groupby(keys)["votes"].transform("max")]
     tied = top.duplicated(keys, keep=False)
     answers = top.assign(**{"class": top["class"].mask(tied, UNCLEAR)}).drop_duplicates(keys)
-    if (table["stratum"] == EVERY).all() and table["sampling_probability"].nunique() > 1:
-        table = table.assign(sampling_probability=table["sampling_probability"].mean())
     chance = table.groupby(keys, sort=True)["sampling_probability"].mean().reset_index()
     return answers.drop(columns="votes").merge(chance, on=keys)
+
+
+def pooled(store: Store, table: pd.DataFrame) -> pd.DataFrame:
+    """Labels of simple random draws alone, several of different sizes, with one probability for all of them.
+
+    Every image had the same chance to be in one of the draws. Labels that came without a sheet of this run keep the
+    probability that they were given with, and so do all others beside them.
+
+    Args:
+        store: the run.
+        table: labels, as in human/labels.csv.
+    """
+    if table["sampling_probability"].nunique() < 2 or not (table["stratum"] == EVERY).all():
+        return table
+    drawn = {sample for sample, sheets in _sheets(store).items() if any(sheet[0] == EVERY for sheet in sheets)}
+    if not (table["sample_id"].isin(drawn) | (table["rater"] == TRUTH)).all():
+        return table
+    return table.assign(sampling_probability=table["sampling_probability"].mean())
 
 
 def predictions(store: Store, classifier: str, samples: Iterable[str]) -> pd.DataFrame:

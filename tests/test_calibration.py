@@ -137,6 +137,9 @@ def test_images_of_some_probes_alone(store: Store) -> None:
 def test_images_of_several_random_draws_had_equal_chances(store: Store) -> None:
     drawn = pd.concat([people(store, 30), people(store, 90, seed=1)])
     human.write(store, drawn.drop_duplicates(["sample_id", "rater"]))
+    assert calibrations(store)["tint", "gender"].weighted  # as far as is known: they came without a sheet
+    for images, seed in ((30, 0), (90, 1)):
+        audit.annotate(store.root, images=images, seed=seed)
     found = calibrations(store)["tint", "gender"]
     assert found.images == drawn["sample_id"].nunique() > 90
     assert not found.weighted and np.array_equal(found.table, found.counts)
