@@ -1,28 +1,41 @@
-"""What the documents promise: links lead somewhere, commands exist with their options, modules can be run."""
+"""What the documents promise: links lead somewhere, commands exist with their options, modules can be run.
+
+Links out of the project are not followed, since tests have no internet: only their form is checked. That the commands
+in blocks do what is said is tested in test_shown_commands.py; here those within sentences are parsed too.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
+import yaml
+from shown import DOCUMENTS, FENCE, PROMPT, ROOT, blocks
 
+from audit.cells import read_cells
 from audit.cli import cli
+from audit.config import Config
+from audit.policy import Policy
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-_FENCE = re.compile(r"^```.*?^```", re.M | re.S)
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CODE = [path for folder in ("audit", "probes", "reports", "benchmarks", "tests") for path in (ROOT / folder).rglob("*")]
 _LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)")
-_PROMPT = re.compile(r"^\s*(?:\$ )?(?:(?:\w+=\S+|nice -n \d+|\.venv/bin/python -m|\S*/bin/) ?)*")
+_MENTION = re.compile(r"\b((?:docs|notebooks)/[\w./-]*\.(?:md|png|ipynb))(?:#([\w-]+))?")
+_ADDRESS = re.compile(r"https?:[^\s`\"'<>|]*")
+_NAMES = ("http://localhost", "http://127.0.0.1", "http://cv.iptc.org/newscodes/")
+"""Beginnings of addresses that are the reader's own, or names in a standard."""
 
 
 def anchors(text: str) -> set[str]:
     """The anchors of the headings, as GitHub makes them."""
-    heads = re.findall(r"^#+ +(.+?)\s*#*$", _FENCE.sub("", text), re.M)
+    heads = re.findall(r"^#+ +(.+?)\s*#*$", FENCE.sub("", text), re.M)
     return {
         re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", head).lower()).replace(" ", "-")
         for head in heads
@@ -31,12 +44,11 @@ def anchors(text: str) -> set[str]:
 
 def commands(text: str, program: str) -> Iterator[str]:
     """The command lines of a program in code blocks, and in code within sentences."""
-    blocks = [block.group(0) for block in _FENCE.finditer(text)]
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", _FENCE.sub("", text))
+    lines = [line for block in blocks(text) for line in block.text.replace("\\\n", " ").splitlines()]
+    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", FENCE.sub("", text))
     for line in [*lines, *spans]:
         for part in re.split(r"&&|\|\||[;|](?!\S*\])", line):
-            command = _PROMPT.sub("", part).strip()
+            command = PROMPT.sub("", part).strip()
             if command == program or command.startswith(f"{program} "):
                 yield command
 
@@ -69,18 +81,98 @@ def every(program: str) -> list[object]:
     return [pytest.param(command, id=f"{path.name}: {command}") for path, command in dict.fromkeys(found)]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_lead_to_files_and_headings(path: Path) -> None:
+def prose(path: Path) -> str:
+    """A document, or the Markdown cells of a notebook, without blocks of code."""
     text = path.read_text(encoding="utf-8")
-    for target in _LINK.findall(_FENCE.sub("", text)):
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    return FENCE.sub("", text)
+
+
+def check_anchor(where: str, file: Path, anchor: str) -> None:
+    if anchor and file.suffix == ".md":
+        assert anchor in anchors(file.read_text(encoding="utf-8")), f"{where} links to {file.name}#{anchor}"
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *NOTEBOOKS], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(path: Path) -> None:
+    text = prose(path)
+    targets = _LINK.findall(text)
+    without_spans = re.sub(r"`[^`\n]*`", "", text)
+    assert without_spans.count("](") == len(_LINK.findall(without_spans)), f"{path.name} has a link that does not close"
+    for target in targets:
         if re.match(r"[a-z]+:", target):
             continue
         name, _, anchor = target.partition("#")
         file = (path.parent / name).resolve() if name else path
         assert file.exists(), f"{path.name} links to {target}"
         assert file.is_relative_to(ROOT), f"{path.name} links out of the project: {target}"
-        if anchor and file.suffix == ".md":
-            assert anchor in anchors(file.read_text(encoding="utf-8")), f"{path.name} links to {target}"
+        check_anchor(path.name, file, anchor)
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *NOTEBOOKS], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_addresses_have_the_form_of_addresses(path: Path) -> None:
+    for address in addresses(prose(path)):
+        assert well_formed(address), f"{path.name}: {address}"
+
+
+def addresses(text: str) -> list[str]:
+    """The addresses in a text, without the bracket of a link or the full stop of a sentence behind them."""
+    found = [address.rstrip(".,;:*…") for address in _ADDRESS.findall(text)]
+    return [address[:-1] if address.count(")") > address.count("(") else address for address in found]
+
+
+def well_formed(address: str) -> bool:
+    """True if it is https to a named host without stray brackets, or an address that is not meant to be opened."""
+    if address.startswith(_NAMES):
+        return True
+    parts = urlsplit(address)
+    host = re.fullmatch(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", parts.netloc) is not None
+    return parts.scheme == "https" and host and address.count("(") == address.count(")") and "]" not in address
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("see https://doi.org/10.1000/182.", True),
+        ("[x](https://example.org/a_(b)) and", True),
+        ("(http://localhost:8000/v1)", True),
+        ("http://example.org", False),
+        ("https://example", False),
+        ("[x](https://example.org/](y)", False),
+        ("https:/example.org", False),
+    ],
+)
+def test_an_odd_address_would_be_found(text: str, fine: bool) -> None:
+    (address,) = addresses(text)
+    assert well_formed(address) is fine
+
+
+def test_documents_that_code_and_templates_mention_exist() -> None:
+    suffixes = {".py", ".j2", ".yaml", ".yml", ".toml", ".md", ".ipynb", ".cff", ""}
+    files = [path for path in [*CODE, *ROOT.glob("*"), *NOTEBOOKS] if path.is_file() and path.suffix in suffixes]
+    mentioned = 0
+    for path in files:
+        for name, anchor in _MENTION.findall(path.read_text(encoding="utf-8")):
+            assert (ROOT / name).is_file(), f"{path.relative_to(ROOT)} mentions {name}"
+            check_anchor(path.name, ROOT / name, anchor)
+            mentioned += 1
+    assert mentioned > 50
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_configurations_that_are_shown_are_valid(path: Path) -> None:
+    for block in blocks(path.read_text(encoding="utf-8")):
+        given = yaml.safe_load(block.text) if block.language == "yaml" else None
+        if not isinstance(given, dict):
+            continue
+        if "grid" in given:
+            assert len(read_cells(given, {}).cells) > 1
+        elif "lines" in given:
+            assert Policy.model_validate(given).lines
+        elif "model" in given:
+            assert Config.model_validate(given).model == given["model"]
 
 
 @pytest.mark.parametrize("command", every("rolecall"))
