@@ -1,5 +1,6 @@
 # `make audit` and `make test` do all the set-up: both share .venv, made when missing.
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -8,8 +9,8 @@ READY := .venv/ready
 audit: $(READY)  ## Audit the embedded phantom and print where the report is.
 	$(BIN)/rolecall run
 
-test: $(READY)  ## Run all tests.
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## Run all tests, a file of them in one of WORKERS processes.
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 lint: $(READY)  ## Style, types and the imports between the packages.
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import generation, labelling, statistics, tables, writing
+from benchmarks import gate, generation, labelling, statistics, tables, writing
 from benchmarks.common import Row, table
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     rows += labelling.rows(given.repeats, given.seed)
     rows += statistics.rows(given.repeats, given.seed)
     rows += tables.rows(given.repeats, given.seed)
+    rows += gate.rows(given.repeats, given.seed)
     rows += writing.rows(given.repeats, given.seed, images=given.images)
     print(table(rows))
 

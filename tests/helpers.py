@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,19 @@ def noise_run(
     store = Store.create(root, record(plan, [tint]), plan.probes, planned)
     complete = make(store, GeneratedSource(plan, generator), [tint], progress=Progress(), **options)
     return store, complete
+
+
+def slow_noise_run(root: Path, log: Path, image_store: str) -> None:
+    """A run of 200 batches, 10 ms slower each, for processes that are killed. Leaves with 9 if it is incomplete."""
+    make_at_once = Noise.generate
+
+    def slowly(self: Noise, requests: Sequence[Request]) -> list[Result]:
+        time.sleep(0.01)
+        return make_at_once(self, requests)
+
+    Noise.generate = slowly  # type: ignore[method-assign]
+    _, complete = noise_run(root, images=40, count=20, log=log, image_store=image_store)
+    sys.exit(0 if complete else 9)
 
 
 def rows(store: Store) -> dict[str, dict[str, Any]]:
