@@ -6,6 +6,7 @@ this list count images; tests about such prompts count prompts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -23,6 +24,10 @@ _FEW = 256
 """Pairs that disagree in a table up to which signs are drawn, instead of binomial numbers of flips."""
 _TOGETHER, _AT_ONCE = 256, 1024
 """Tables and draws of one matrix product."""
+_FAR, _FEWER = 0.2, 999
+"""p-value of a χ² from which on fewer permutations do, and their number."""
+_ENOUGH = 10.0
+"""Variance of a count, over all prompts, from which on it is taken to be normal."""
 _SIGNS = np.array([-1.0, 1.0])
 
 
@@ -200,11 +205,13 @@ def stratified_permutation(x_a: npt.ArrayLike, x_b: npt.ArrayLike, draws: int, r
 
     The statistic is s' V⁺ s of the sum s over prompts of x_a less its mean, with V the sum of their covariances
     (Landis, Heyman & Koch 1978), which permutations do not change. Counts of a prompt are multivariate hypergeometric.
+    Prompts together are tested by their χ² where each class varies by more than √10 images over all of them, else by
+    permutations, too.
 
     Args:
         x_a: counts of the one run, J × k.
         x_b: counts of the other run, J × k.
-        draws: permutations.
+        draws: permutations; 999 of a prompt whose χ² is far from significant (p ≥ .2), where more tell nothing.
         rng: generator of random numbers.
 
     Returns:
@@ -218,24 +225,58 @@ def stratified_permutation(x_a: npt.ArrayLike, x_b: npt.ArrayLike, draws: int, r
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"both runs need counts of probes × classes (got shapes {a.shape} and {b.shape}).")
     _check_draws(draws)
-    both = a + b
-    n_a, n = a.sum(axis=1), both.sum(axis=1)
-    usable = (n_a > 0) & (n > n_a)
-    p_value = np.full(len(a), np.nan)
-    off, simulated, covariance = np.zeros(a.shape[1]), np.zeros((draws, a.shape[1])), np.zeros((a.shape[1],) * 2)
-    for j in np.flatnonzero(usable):
-        part = both[j] / n[j]
-        drawn = rng.multivariate_hypergeometric(both[j].astype(np.int64), int(n_a[j]), size=draws, method="marginals")
-        own, permuted = a[j] - n_a[j] * part, drawn - n_a[j] * part
-        spread = n_a[j] * (n[j] - n_a[j]) / (n[j] - 1) * (np.diag(part) - np.outer(part, part))
-        inverse = _inverse(spread)
-        p_value[j] = _monte_carlo(_lengths(own, inverse), _lengths(permuted, inverse))
-        off += own
-        simulated += permuted
-        covariance += spread
+    tables = [_Permutable(own, other) if own.sum() and other.sum() else None for own, other in zip(a, b, strict=True)]
+    usable = [table for table in tables if table is not None]
+    p_value = [np.nan if table is None else table.p_value(draws, rng) for table in tables]
+    return Permuted(np.array(p_value, dtype=np.float64), _all_permuted(usable, draws, rng))
+
+
+class _Permutable:
+    """Counts of one prompt in two runs, n_a images of n in the first."""
+
+    def __init__(self, a: Floats, b: Floats) -> None:
+        self.both, self.n_a = a + b, a.sum()
+        n = self.both.sum()
+        part = self.both / n
+        self.mean = self.n_a * part
+        self.off = a - self.mean
+        self.covariance = self.n_a * (n - self.n_a) / (n - 1) * (np.diag(part) - np.outer(part, part))
+
+    def permuted(self, draws: int, rng: np.random.Generator) -> Floats:
+        """The first run's counts less their mean, draws × k."""
+        drawn = rng.multivariate_hypergeometric(
+            self.both.astype(np.int64), int(self.n_a), size=draws, method="marginals"
+        )
+        off: Floats = drawn - self.mean
+        return off
+
+    def p_value(self, draws: int, rng: np.random.Generator) -> float:
+        inverse = _inverse(self.covariance)
+        observed = _lengths(self.off, inverse)
+        if draws > _FEWER and _chi_square(observed, self.covariance, inverse) >= _FAR:
+            draws = _FEWER
+        return _monte_carlo(observed, _lengths(self.permuted(draws, rng), inverse))
+
+
+def _all_permuted(tables: Sequence[_Permutable], draws: int, rng: np.random.Generator) -> float:
+    if not tables:
+        return float("nan")
+    covariance = np.sum([table.covariance for table in tables], axis=0)
     inverse = _inverse(covariance)
-    p_all = _monte_carlo(_lengths(off, inverse), _lengths(simulated, inverse)) if usable.any() else float("nan")
-    return Permuted(p_value, p_all)
+    observed = _lengths(np.sum([table.off for table in tables], axis=0), inverse)
+    variance = np.diag(covariance)
+    if np.all((variance >= _ENOUGH) | (variance < _TIES)):
+        return _chi_square(observed, covariance, inverse)
+    simulated = np.zeros((draws, len(covariance)))
+    for table in tables:
+        simulated += table.permuted(draws, rng)
+    return _monte_carlo(observed, _lengths(simulated, inverse))
+
+
+def _chi_square(observed: Floats, covariance: Floats, inverse: Floats) -> float:
+    """p-value by the χ² distribution on as many degrees of freedom as the covariance has; 1 without any."""
+    freedom = round(float(np.trace(covariance @ inverse)))
+    return float(special.chdtrc(freedom, observed)) if freedom else 1.0
 
 
 def _inverse(matrix: Floats) -> Floats:
