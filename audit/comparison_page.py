@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from audit.analysis import Pictures
+from audit.cells import VARIED
 from audit.grid import relative
 from audit.pairs import Answers
 from audit.provenance import version
@@ -25,7 +27,8 @@ def view_of(
     old, new = sides
     theirs = {probe.probe_id for probe in new.probes}
     names = (found.old, found.new)
-    one, two = (_side(*each, target) for each in zip(names, sides, stores, strict=True))
+    apart = _apart(sides)
+    one, two = (_side(*each, target) for each in zip(names, sides, stores, apart, strict=True))
     settings = found.settings
     return ComparisonView(
         old=one,
@@ -44,13 +47,30 @@ def view_of(
     )
 
 
-def _side(name: str, answers: Answers, store: Store | None, target: Path) -> Side:
+def _apart(sides: tuple[Answers, Answers]) -> list[dict[str, Any]]:
+    """What each side sets otherwise than the other about the model and how it is asked; baseline files do not say."""
+    kept = [(each.record.get("config") or {}).get("resolved") or {} for each in sides]
+    if not all("model" in each for each in kept):
+        return [{}, {}]
+    differ = [key for key in VARIED if key != "model" and kept[0].get(key) != kept[1].get(key)]
+    return [{key: _named(each[key]) for key in differ if each.get(key) not in (None, [])} for each in kept]
+
+
+def _named(value: Any) -> Any:
+    """Files by their names: a page says nothing of the machine that it was written on."""
+    if isinstance(value, list):
+        return [_named(each) for each in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _side(name: str, answers: Answers, store: Store | None, settings: Mapping[str, Any], target: Path) -> Side:
     record = answers.record
     plan: dict[str, Any] = record.get("plan") or {}
     page = store.root / "report.html" if store is not None else None
     return Side(
         name=name,
         model=str((record.get("model") or {}).get("name", "")),
+        settings=settings,
         images=plan.get("images"),
         seed=plan.get("seed"),
         finished=str(record.get("finished") or record.get("created") or ""),

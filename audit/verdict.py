@@ -136,7 +136,8 @@ class Verdict:
     def __str__(self) -> str:
         count = {name: sum(each.verdict == name for each in self.lines) for name in EXIT_CODES}
         said = ", ".join(f"{number} {name}" for name, number in count.items() if number)
-        more = f"; about {self.images_needed} images a probe and run would decide it" if self.images_needed else ""
+        needed = self.images_needed if self.found == INCONCLUSIVE else None
+        more = f"; about {needed:,} images a probe and run would decide it" if needed else ""
         taken = f" (taken as {self.verdict})" if self.verdict != self.found else ""
         return f"{self.found}{taken}: {len(self.lines)} {'line' if len(self.lines) == 1 else 'lines'}, {said}{more}"
 

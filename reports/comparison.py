@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports.figures import gap_figure, svg
-from reports.grid import chief, moved, points_span, share_of, share_row
+from reports.grid import chief, moved, points_span, share_of, share_row, what
 from reports.grid_pictures import BUDGET, IMAGES, thumbs
 from reports.html import fill, write_page
 from reports.sentences import TELLING, as_class
@@ -34,6 +34,8 @@ class Side:
 
     name: str
     model: str
+    settings: Mapping[str, Any]
+    """Key of the configuration → value, of keys about the model that the other side sets otherwise."""
     images: int | None
     """Asked for of each probe; None if they were made by others."""
     seed: int | None
@@ -116,6 +118,7 @@ def _page(view: ComparisonView, words: Words, names: Mapping[str, str]) -> dict[
         "old": view.old,
         "new": view.new,
         "sides": (view.old, view.new),
+        "settings": [what(words, side.settings) if side.settings else "" for side in (view.old, view.new)],
         "version": view.version,
         "probes": len(view.probes),
         "phantom": "phantom-world" in view.titles,

@@ -147,7 +147,7 @@ def _sentences(grid: GridView, words: Words, cell: Cell) -> dict[str, Any]:
             _truncated(words, own),
             words("grid.unpaired") if cell.unpaired else "",
         ]
-    return {"name": cell.name, "what": _what(words, cell.changes), "said": Markup(" ").join(s for s in said if s)}
+    return {"name": cell.name, "what": what(words, cell.changes), "said": Markup(" ").join(s for s in said if s)}
 
 
 def _share_sentence(grid: GridView, words: Words, cell: Cell) -> Markup | str:
@@ -210,7 +210,7 @@ def chief(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, A
     return min(rows, key=lambda row: (RANK.get(row["conclusion"], 3), -abs(row["difference"])))
 
 
-def _what(words: Words, changes: Mapping[str, Any]) -> str:
+def what(words: Words, changes: Mapping[str, Any]) -> str:
     """`guidance scale 3; LoRA fair.safetensors`; the words for "nothing" where a cell sets no key."""
     parts = [f"{words.name('setting', key)}: {_value(words, value)}" for key, value in changes.items()]
     return "; ".join(parts) or words.plain("grid.as_it_is")
@@ -242,7 +242,7 @@ def _cell(grid: GridView, words: Words, cell: Cell) -> dict[str, Any]:
     run = cell.view.run
     return {
         "cell": cell,
-        "what": _what(words, cell.changes),
+        "what": what(words, cell.changes),
         "model": str((run.get("model") or {}).get("name", "")),
         "asked": int((run.get("plan") or {}).get("samples") or 0),
         "paired": "" if cell is grid.cells[0] else words("grid.no" if cell.unpaired else "grid.yes"),

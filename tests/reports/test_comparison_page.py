@@ -108,6 +108,12 @@ def test_what_was_left_out_and_what_is_unpaired_stands_out(cells: Path, tmp_path
     assert "Not everything was compared.</strong>" in source and "age has other classes." in source
 
 
+def test_it_says_in_which_settings_the_two_differ(cells: Path, tmp_path: Path) -> None:
+    page = audit.compare(cells / "women", cells / "base").report(tmp_path / "x.html", images=False)
+    (settings,) = re.findall(r'<td>[^<]+ <span class="band">([^<]+)</span></td>', page.read_text(encoding="utf-8"))
+    assert settings.endswith(": woman")
+
+
 def test_the_command_writes_it_into_the_run_and_forgetting_an_image_deletes_it(cells: Path, tmp_path: Path) -> None:
     new = Path(shutil.copytree(cells / "women", tmp_path / "women"))
     answer = call("compare", new, cells / "base", "--quiet", "--report")
