@@ -24,7 +24,7 @@ _FEW = 256
 """Pairs that disagree in a table up to which signs are drawn, instead of binomial numbers of flips."""
 _TOGETHER, _AT_ONCE = 256, 1024
 """Tables and draws of one matrix product."""
-_FAR, _FEWER = 0.2, 999
+_FAR, _FEWER = 0.1, 999
 """p-value of a χ² from which on fewer permutations do, and their number."""
 _ENOUGH = 10.0
 """Variance of a count, over all prompts, from which on it is taken to be normal."""
@@ -211,7 +211,7 @@ def stratified_permutation(x_a: npt.ArrayLike, x_b: npt.ArrayLike, draws: int, r
     Args:
         x_a: counts of the one run, J × k.
         x_b: counts of the other run, J × k.
-        draws: permutations; 999 of a prompt whose χ² is far from significant (p ≥ .2), where more tell nothing.
+        draws: permutations; 999 of a prompt whose χ² is far from significant (p ≥ .1), where more tell nothing.
         rng: generator of random numbers.
 
     Returns:
