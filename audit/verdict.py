@@ -143,8 +143,12 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         columns = ["line", "verdict", "value", "low", "high", "p_value", "images_needed"]
-        found = self.table()[columns].astype({"images_needed": "Int64"})
-        table = found.to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
+        needed = ["" if line.images_needed is None else f"{line.images_needed:,}" for line in self.lines]
+        table = (
+            self.table()[columns]
+            .assign(images_needed=needed)
+            .to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
+        )
         against = f" against {html.escape(self.baseline)}" if self.baseline else ""
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return f"<p><b>{self.found}</b>: {html.escape(self.run)}{against}</p>{table}{notes}"

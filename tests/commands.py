@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -65,13 +64,7 @@ def start(*arguments: object, before: str = "", cwd: Path | None = None) -> subp
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
-        preexec_fn=_can_be_interrupted,
     )
-
-
-def _can_be_interrupted() -> None:
-    """Shells start what runs in the background so that it ignores SIGINT, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def spawn(*arguments: object, before: str = "", cwd: Path | None = None) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -307,6 +308,13 @@ def test_a_longer_baseline_is_compared_by_the_images_that_both_have(runs: Path, 
     apart = store_run(tmp_path / "apart", lossy, seed=9)
     found = audit.gate(apart, baseline=long, policy=runs / "gate.yaml")
     assert found.lines[1].images == pytest.approx((25 + IMAGES) / 2)
+
+
+def test_it_shows_itself_in_a_notebook_with_whole_numbers_of_images(runs: Path) -> None:
+    found = audit.gate(runs / "base", baseline=runs / "base", policy=runs / "gate.yaml")
+    lines = (dataclasses.replace(found.lines[0], images_needed=1234), *found.lines[1:])
+    shown = dataclasses.replace(found, lines=lines)._repr_html_()
+    assert "<td>1,234</td>" in shown and "NA" not in shown and "nan" not in shown
 
 
 def test_both_error_rates_can_be_asked_for(runs: Path) -> None:

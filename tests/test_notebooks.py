@@ -79,7 +79,7 @@ def test_it_names_no_path_of_a_machine(path: Path) -> None:
 
 
 def test_machine_paths_are_recognised() -> None:
-    for text in ("<b>Run</b> /tmp/x/run", "PosixPath('/home/a/b')", "/work/main/audit", "lib/site-packages/x"):
+    for text in ("<b>Run</b> /tmp/x/run", "PosixPath('/home/a/b')", "/opt/x/audit", "lib/site-packages/x"):
         assert MACHINE.search(text), text
     for text in ("runs/home/x", "https://example.org/home/x", "a photo of a doctor at work/rest"):
         assert not MACHINE.search(text), text
